@@ -1,0 +1,144 @@
+// Package archtest holds the house to its plan: every package has a layer and
+// imports only from layers below it, and a protocol never imports another.
+package archtest
+
+import (
+	"go/build"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const module = "sekimori"
+
+// layers gives each package its floor. A package absent from the list fails
+// the test: a new room is entered here first.
+var layers = map[string]int{
+	"domain": 0, "message": 0, "explain": 0, "dns": 0, "dns/dnstest": 0,
+
+	"report/aggregate": 1,
+
+	"internal/resolve": 2, "internal/store": 2,
+
+	"internal/collect": 3, "internal/sources": 3, "internal/advise": 3,
+
+	"internal/locale": 4, "internal/web/access": 4, "internal/web/api": 4, "internal/web": 4,
+	"internal/handoff": 4, "internal/cli": 4, "internal/archtest": 4,
+
+	"cmd/sekimori": 5, "examples/generate": 5, "bench": 5,
+}
+
+// beside lists the imports inside one layer that are allowed: a part and the
+// whole it belongs to.
+var beside = map[string][]string{
+	"dns/dnstest":         {"dns"},
+	"internal/advise":     {"internal/sources"},
+	"internal/web":        {"internal/web/api", "internal/web/access", "internal/locale"},
+	"internal/web/api":    {"internal/locale"},
+	"internal/web/access": {"internal/locale"},
+	"internal/cli":        {"internal/web", "internal/web/access", "internal/handoff", "internal/locale"},
+}
+
+// heavy are packages whose linking takes long; only the floors named may
+// depend on them, so that protocol tests stay quick.
+var heavy = map[string]int{
+	"github.com/duckdb/duckdb-go/v2": 2,
+	"modernc.org/sqlite":             2,
+	"github.com/xuri/excelize/v2":    4,
+}
+
+func TestLayers(t *testing.T) {
+	root := moduleRoot(t)
+	found := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		if name := d.Name(); path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules" || name == "dist") {
+			return filepath.SkipDir
+		}
+		pkg, err := build.ImportDir(path, 0)
+		if _, none := err.(*build.NoGoError); none {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(root, path)
+		rel = filepath.ToSlash(rel)
+		found[rel] = true
+		own, listed := layers[rel]
+		if !listed {
+			t.Errorf("package %s has no layer: enter it in internal/archtest", rel)
+			return nil
+		}
+		for _, imp := range pkg.Imports {
+			for mod, least := range heavy {
+				if (imp == mod || strings.HasPrefix(imp, mod+"/")) && own < least {
+					t.Errorf("%s (layer %d) imports %s, which layer %d and above may", rel, own, imp, least)
+				}
+			}
+			if rel != "internal/store" && (imp == "database/sql" || strings.HasPrefix(imp, "github.com/duckdb/") || strings.HasPrefix(imp, "modernc.org/")) {
+				t.Errorf("%s imports %s: SQL lives in internal/store", rel, imp)
+			}
+			dep, ours := strings.CutPrefix(imp, module+"/")
+			if !ours {
+				continue
+			}
+			depLayer, listed := layers[dep]
+			if !listed {
+				t.Errorf("%s imports %s, which has no layer", rel, dep)
+				continue
+			}
+			if depLayer > own || depLayer == own && !contains(beside[rel], dep) {
+				t.Errorf("%s (layer %d) imports %s (layer %d)", rel, own, dep, depLayer)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !found["report/aggregate"] {
+		t.Error("the walk found no report/aggregate: the test looks in the wrong place")
+	}
+}
+
+// TestRoomNames keeps the names of rooms nouns of the field.
+func TestRoomNames(t *testing.T) {
+	for pkg := range layers {
+		for _, bad := range []string{"util", "common", "types", "helpers", "misc", module} {
+			if filepath.Base(pkg) == bad && pkg != "cmd/sekimori" {
+				t.Errorf("package %s: %q says nothing about what it holds", pkg, bad)
+			}
+		}
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
+
+func moduleRoot(t *testing.T) string {
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			t.Fatal("no go.mod above the test")
+		}
+		dir = up
+	}
+}
