@@ -1,0 +1,245 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"net/netip"
+	"os"
+	"strings"
+
+	"sekimori/report/aggregate"
+)
+
+var errStub = errors.New("store: not built yet")
+
+func fold(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+
+// Store is an open data folder. All methods may be called by any goroutine.
+type Store struct{ dir string }
+
+// Open opens the data folder dir, makes it where it is absent, and repairs
+// what a crash left. ErrLocked (errors.Is) says that another process has it.
+func Open(ctx context.Context, dir string, o Options) (*Store, error) { return nil, errStub }
+
+// Close waits for the writer, writes a checkpoint and gives the folder free.
+func (s *Store) Close() error { return errStub }
+
+// Dir returns the data folder's path.
+func (s *Store) Dir() string { return s.dir }
+
+// Rows is a columnar batch of records on their way in. Not for concurrent
+// use, but a filled one may be handed to another goroutine.
+type Rows struct {
+	n        int
+	messages uint64
+}
+
+// Reset empties the batch, keeping its memory.
+func (r *Rows) Reset() { *r = Rows{} }
+
+// Add copies a record; rec may be used again at once.
+func (r *Rows) Add(rec *aggregate.Record) { r.n++; r.messages += rec.Count }
+
+// Len returns the number of records.
+func (r *Rows) Len() int { return r.n }
+
+// Messages returns the sum of their counts.
+func (r *Rows) Messages() uint64 { return r.messages }
+
+// Size returns about how many bytes of memory the records take.
+func (r *Rows) Size() int { return r.n * 300 }
+
+// Put stores small reports in one group commit: when it returns nil all of
+// them are durable. A report already there gives an Outcome with Duplicate.
+func (s *Store) Put(ctx context.Context, in []*Incoming) ([]Outcome, error) { return nil, errStub }
+
+// Begin starts one large report. It holds the writer until Commit or Abort.
+func (s *Store) Begin(ctx context.Context) (*Stream, error) { return nil, errStub }
+
+// Stream is one large report on its way in.
+type Stream struct{}
+
+// Append adds records; rows may be used again when it returns.
+func (t *Stream) Append(rows *Rows) error { return errStub }
+
+// Commit makes the report durable; in.Rows is nil. A duplicate is rolled back.
+func (t *Stream) Commit(ctx context.Context, in Incoming) (Outcome, error) {
+	return Outcome{}, errStub
+}
+
+// Abort leaves nothing of the report. It does nothing after Commit.
+func (t *Stream) Abort() error { return errStub }
+
+// Seen tells whether a report with this key is stored.
+func (s *Store) Seen(ctx context.Context, k Key) (Outcome, bool, error) {
+	return Outcome{}, false, errStub
+}
+
+// StartImport begins an import, or goes on with an unfinished one that has
+// the same paths (Resumed is then set).
+func (s *Store) StartImport(ctx context.Context, spec ImportSpec) (Import, error) {
+	return Import{}, errStub
+}
+
+// FileDone notes that a file of an import is wholly dealt with.
+func (s *Store) FileDone(ctx context.Context, importID int64, r FileResult) error { return errStub }
+
+// FileDoneResult returns what FileDone noted for the file of that path (and
+// size and modification time) in the import.
+func (s *Store) FileDoneResult(ctx context.Context, importID int64, f FileResult) (FileResult, bool, error) {
+	return FileResult{}, false, errStub
+}
+
+// FinishImport closes an import: its files are forgotten, its totals kept.
+func (s *Store) FinishImport(ctx context.Context, importID int64) error { return errStub }
+
+// Imports lists imports, newest first.
+func (s *Store) Imports(ctx context.Context, p Page) ([]Import, int64, error) {
+	return nil, 0, errStub
+}
+
+// AddQuarantined notes a kept input; ID and, where zero, At are filled in.
+func (s *Store) AddQuarantined(ctx context.Context, q Quarantined) (Quarantined, error) {
+	return q, errStub
+}
+
+// ListQuarantined lists kept inputs, newest first. Page.Sort: "at", "path", "size".
+func (s *Store) ListQuarantined(ctx context.Context, p Page) ([]Quarantined, int64, error) {
+	return nil, 0, errStub
+}
+
+// OpenQuarantined opens the kept copy. It never leaves DATA/quarantine.
+func (s *Store) OpenQuarantined(ctx context.Context, id int64) (*os.File, Quarantined, error) {
+	return nil, Quarantined{}, errStub
+}
+
+// Domains returns each domain with reports in the window.
+func (s *Store) Domains(ctx context.Context, w Window) ([]DomainTotals, error) { return nil, errStub }
+
+// DomainNames lists all policy domains, in alphabetical order.
+func (s *Store) DomainNames(ctx context.Context) ([]string, error) { return nil, errStub }
+
+// Newest returns the end (exclusive) of the newest report of a domain, or of
+// all domains for "".
+func (s *Store) Newest(ctx context.Context, domain string) (Day, bool, error) {
+	return 0, false, errStub
+}
+
+// PolicyHistory returns the policies a domain's reports show, oldest first.
+func (s *Store) PolicyHistory(ctx context.Context, domain string) ([]PolicySpan, error) {
+	return nil, errStub
+}
+
+// DomainDaily returns each day of the window that has messages.
+func (s *Store) DomainDaily(ctx context.Context, domain string, w Window) ([]DayTotals, error) {
+	return nil, errStub
+}
+
+// Sources calls f with the domain's messages by address and evidence. The
+// addresses with the most messages, limit of them (0: 100,000), come as they
+// are; those beyond are folded into rows whose Addr is the zero Addr.
+func (s *Store) Sources(ctx context.Context, domain string, w Window, limit int, f func(SourceRow) error) error {
+	return errStub
+}
+
+// SetClasses replaces the domain's classes of addresses, all at once. The
+// zero Addr gives the class of every address that is not listed ("unknown" otherwise).
+func (s *Store) SetClasses(ctx context.Context, domain string, rows iter.Seq2[netip.Addr, ClassRow]) error {
+	return errStub
+}
+
+// ClassDaily returns messages by day and class.
+func (s *Store) ClassDaily(ctx context.Context, domain string, w Window) ([]ClassTotals, error) {
+	return nil, errStub
+}
+
+// SourceAddresses pages through a source's addresses, with how many there
+// are. Page.Sort: "messages" (default, descending), "failing", "addr",
+// "first_day", "last_day", "reporters".
+func (s *Store) SourceAddresses(ctx context.Context, domain, source string, w Window, p Page) ([]AddressTotals, int64, error) {
+	return nil, 0, errStub
+}
+
+// SourceDaily returns a source's days.
+func (s *Store) SourceDaily(ctx context.Context, domain, source string, w Window) ([]DayTotals, error) {
+	return nil, errStub
+}
+
+// SourceReporters returns who reported a source, the most messages first, at most 1,000.
+func (s *Store) SourceReporters(ctx context.Context, domain, source string, w Window) ([]ReporterTotals, error) {
+	return nil, errStub
+}
+
+// SourceAuth returns a source's DKIM and SPF results, the most messages first, at most 1,000.
+func (s *Store) SourceAuth(ctx context.Context, domain, source string, w Window) ([]AuthTotals, error) {
+	return nil, errStub
+}
+
+// SourceEnvelopes returns the names a source's mail carries, the most messages first, at most 1,000.
+func (s *Store) SourceEnvelopes(ctx context.Context, domain, source string, w Window) ([]EnvelopeTotals, error) {
+	return nil, errStub
+}
+
+// Reports pages through reports, newest first. Page.Sort: "begin" (default),
+// "reporter", "domain", "rows", "messages", "deviations", "seq"; Page.Search
+// looks in reporter, domain and report id.
+func (s *Store) Reports(ctx context.Context, f ReportFilter, p Page) ([]ReportHead, int64, error) {
+	return nil, 0, errStub
+}
+
+// Report returns one report's head; ErrNotFound where there is none.
+func (s *Store) Report(ctx context.Context, seq int64) (ReportHead, error) {
+	return ReportHead{}, errStub
+}
+
+// Records pages through a report's records, in their order in the report.
+// Page.Sort: "no" (default), "messages", "addr", "header_from".
+func (s *Store) Records(ctx context.Context, seq int64, p Page) ([]RecordRow, int64, error) {
+	return nil, 0, errStub
+}
+
+// Raw opens a report's XML, decompressed, with a file name (RFC 9990 §3.5.1)
+// ending in .xml. ErrNotFound where the report or its bytes are not kept.
+func (s *Store) Raw(ctx context.Context, seq int64) (io.ReadCloser, string, error) {
+	return nil, "", errStub
+}
+
+// PTRs returns the cached lookups of addrs, expired ones too.
+func (s *Store) PTRs(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]PTR, error) {
+	return nil, errStub
+}
+
+// PutPTRs caches lookups.
+func (s *Store) PutPTRs(ctx context.Context, p []PTR) error { return errStub }
+
+// Advice returns the kept answer to a question about a domain.
+func (s *Store) Advice(ctx context.Context, domain, question string) (CachedAdvice, bool, error) {
+	return CachedAdvice{}, false, errStub
+}
+
+// PutAdvice keeps an answer in place of the one before. For each domain the
+// 16 answers last computed are kept.
+func (s *Store) PutAdvice(ctx context.Context, a CachedAdvice) error { return errStub }
+
+// AdviceSummaries returns the kept answers of all domains to a question,
+// without their documents.
+func (s *Store) AdviceSummaries(ctx context.Context, question string) ([]CachedAdvice, error) {
+	return nil, errStub
+}
+
+// DataVersion changes with every committed report. It grows, also over restarts.
+func (s *Store) DataVersion() int64 { return 0 }
+
+// DomainVersion changes with every committed report of the domain; 0 for a
+// domain without reports.
+func (s *Store) DomainVersion(domain string) int64 { return 0 }
+
+// Setting returns a setting's value.
+func (s *Store) Setting(ctx context.Context, key string) (string, bool, error) {
+	return "", false, errStub
+}
+
+// SetSetting keeps a setting.
+func (s *Store) SetSetting(ctx context.Context, key, value string) error { return errStub }
