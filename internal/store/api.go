@@ -15,6 +15,10 @@ var ErrLocked = errors.New("the data folder is in use by another process")
 // ErrNotFound says that nothing has the number or name asked for.
 var ErrNotFound = errors.New("not found")
 
+// ErrHeadChanged says that a streamed report's reporter, policy domain or
+// period turned out to be others than those its Stream was begun with.
+var ErrHeadChanged = errors.New("the report's head changed after its records began")
+
 // ErrClosed says that the store was closed.
 var ErrClosed = errors.New("the store is closed")
 

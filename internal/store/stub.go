@@ -55,8 +55,13 @@ func (r *Rows) Size() int { return r.n * 300 }
 // them are durable. A report already there gives an Outcome with Duplicate.
 func (s *Store) Put(ctx context.Context, in []*Incoming) ([]Outcome, error) { return nil, errStub }
 
-// Begin starts one large report. It holds the writer until Commit or Abort.
-func (s *Store) Begin(ctx context.Context) (*Stream, error) { return nil, errStub }
+// Begin starts one large report. It holds the writer until Commit or Abort,
+// so at most one stream is open and Put waits for it. Of head, the reporter,
+// the policy domain and the period must already be known: rows are filed under
+// them. A report whose head comes after its records has to be read twice.
+func (s *Store) Begin(ctx context.Context, head aggregate.Report) (*Stream, error) {
+	return nil, errStub
+}
 
 // Stream is one large report on its way in.
 type Stream struct{}
@@ -65,6 +70,9 @@ type Stream struct{}
 func (t *Stream) Append(rows *Rows) error { return errStub }
 
 // Commit makes the report durable; in.Rows is nil. A duplicate is rolled back.
+// ErrHeadChanged says that in.Report files its rows elsewhere than the head
+// given to Begin did; nothing was stored then, and the report should be read
+// again with in.Report as its head.
 func (t *Stream) Commit(ctx context.Context, in Incoming) (Outcome, error) {
 	return Outcome{}, errStub
 }
