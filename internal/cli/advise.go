@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sekimori/domain"
+	"sekimori/explain"
+	"sekimori/internal/advise"
+	"sekimori/internal/store"
+)
+
+func newAdvise(e *Env) *cobra.Command {
+	var asJSON bool
+	var days int
+	var until string
+	cmd := &cobra.Command{
+		Use:     "advise DOMAIN",
+		Short:   e.text("cli.advise.short", nil),
+		Long:    e.prose("cli.advise.long"),
+		Example: "  sekimori advise example.jp\n  sekimori advise example.jp --days 90 --until 2026-10-01 --json",
+		Args:    cobra.ExactArgs(1),
+	}
+	data := dataFlag(cmd, e)
+	names := addDNSFlags(cmd, e)
+	cmd.Flags().BoolVar(&asJSON, "json", false, e.text("cli.flag.json", nil))
+	cmd.Flags().IntVar(&days, "days", 30, e.text("cli.flag.days", nil))
+	cmd.Flags().StringVar(&until, "until", "", e.text("cli.flag.until", nil))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		usage := func(err error) error { return usageError{err, cmd.CommandPath()} }
+		name, err := domain.Parse(args[0])
+		if err != nil {
+			return usage(err)
+		}
+		if days < 1 || days > 3660 {
+			return usage(fmt.Errorf("--days %d: want 1 to 3660", days))
+		}
+		q := advise.Question{Days: days}
+		if until != "" {
+			if err := q.Until.UnmarshalText([]byte(until)); err != nil {
+				return usage(fmt.Errorf("--until: %w", err))
+			}
+		}
+		resolver, err := names.open(e)
+		if err != nil {
+			return usage(err)
+		}
+		return e.withStore(cmd.Context(), *data, false, func(st *store.Store) error {
+			a, err := advise.New(advise.Config{Store: st, Resolver: resolver, Now: time.Now}).Advise(cmd.Context(), name, q)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = writeJSON(e.Out, a)
+			} else {
+				e.printAdvice(a, name)
+			}
+			if err == nil && a.Verdict != advise.Ready {
+				return statusError{status: StatusNegative}
+			}
+			return err
+		})
+	}
+	return cmd
+}
+
+// printAdvice writes the answer first, then what it rests on.
+func (e *Env) printAdvice(a *advise.Advice, name domain.Name) {
+	w, width := e.Out, e.width()
+	title := a.Domain
+	if u := name.Unicode(); u != a.Domain {
+		title = u + " (" + a.Domain + ")"
+	}
+	fmt.Fprintln(w, title)
+	fmt.Fprintln(w, e.text("cli.advise.window", explain.Args{
+		"begin": a.Window.Begin.String(), "end": (a.Window.End - 1).String(), "days": int64(a.Window.Days())}))
+	fmt.Fprintln(w)
+	fmt.Fprintln(w, e.text("cli.verdict."+string(a.Verdict), nil))
+	for _, s := range a.Reasons {
+		wrap(w, width, "  ", e.Lang.Step(s))
+	}
+	fmt.Fprintln(w)
+	policy := a.Policy
+	if policy == "" {
+		policy = "–"
+	}
+	share := "–"
+	if a.Messages > 0 {
+		share = e.Lang.Percent(float64(a.Aligned) / float64(a.Messages))
+	}
+	wrap(w, width, "", e.text("cli.advise.totals", explain.Args{"policy": policy, "messages": a.Messages, "aligned": a.Aligned, "aligned_percent": share}))
+	if len(a.Sources) > 0 {
+		fmt.Fprintln(w)
+		e.printSources(a)
+	}
+	if len(a.Policies) > 0 && a.Messages > 0 {
+		fmt.Fprintln(w)
+		fmt.Fprintln(w, e.text("cli.advise.cost", nil))
+		rows := make([][]string, 0, len(a.Policies))
+		for _, p := range a.Policies {
+			rows = append(rows, []string{"p=" + p.P, e.Lang.Uint(p.LegitimateAtRisk), e.Lang.Percent(p.Share), e.Lang.Percent(p.Upper95),
+				e.Lang.Uint(p.IndirectAtRisk), e.Lang.Uint(p.Stopped)})
+		}
+		table(w, width, []column{{head: e.text("cli.cost.policy", nil)}, {head: e.text("cli.cost.at_risk", nil), right: true}, {head: e.text("cli.cost.percent", nil), right: true},
+			{head: e.text("cli.cost.upper", nil), right: true}, {head: e.text("cli.cost.indirect", nil), right: true}, {head: e.text("cli.cost.stopped", nil), right: true}}, rows)
+	}
+	if a.NextRecord != "" {
+		fmt.Fprintln(w)
+		fmt.Fprintln(w, e.text("cli.advise.next", explain.Args{"name": "_dmarc." + a.Domain}))
+		fmt.Fprintln(w, "  "+a.NextRecord)
+	}
+	if len(a.Notes) > 0 {
+		fmt.Fprintln(w)
+		for _, s := range a.Notes {
+			wrap(w, width, "", e.text("cli.advise.note", explain.Args{"text": e.Lang.Step(s)}))
+		}
+	}
+}
+
+func (e *Env) printSources(a *advise.Advice) {
+	const most = 40
+	rows := make([][]string, 0, min(len(a.Sources), most))
+	for i, s := range a.Sources {
+		if i == most {
+			break
+		}
+		rows = append(rows, []string{e.text("class."+string(s.Class), nil), e.sourceName(s), e.Lang.Uint(s.Messages), e.Lang.Uint(s.Failing), e.Lang.Int(int64(len(s.Addresses)))})
+	}
+	table(e.Out, e.width(), []column{{head: e.text("cli.sources.class", nil)}, {head: e.text("cli.sources.name", nil), grow: true},
+		{head: e.text("cli.sources.messages", nil), right: true}, {head: e.text("cli.sources.failing", nil), right: true}, {head: e.text("cli.sources.addresses", nil), right: true}}, rows)
+	if n := len(a.Sources) - most; n > 0 {
+		fmt.Fprintln(e.Out, e.text("cli.sources.more", explain.Args{"n": int64(n)}))
+	}
+	for _, s := range a.Sources {
+		if s.Class == advise.Aligned || s.Class == advise.Spoof || s.Failing == 0 {
+			continue
+		}
+		fmt.Fprintln(e.Out)
+		fmt.Fprintf(e.Out, "%s (%s)\n", e.sourceName(s), e.text("class."+string(s.Class), nil))
+		for _, r := range s.Reasons {
+			wrap(e.Out, e.width(), "  - ", e.Lang.Step(r))
+		}
+	}
+}
+
+// sourceName words a source's name where it is a code.
+func (e *Env) sourceName(s advise.Source) string {
+	if code := "source." + s.Name; !strings.Contains(s.Name, ".") && e.Lang.Has(code) {
+		return e.text(code, nil)
+	}
+	return s.Name
+}

@@ -1,0 +1,250 @@
+// Package cli is the command line: one file for each verb. Every verb runs on
+// an Env instead of on the process's globals, so that a process that owns a
+// data folder can run the verbs of others (see package handoff).
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sekimori/dns"
+	"sekimori/dns/dnstest"
+	"sekimori/explain"
+	"sekimori/internal/locale"
+	"sekimori/internal/resolve"
+	"sekimori/internal/store"
+)
+
+// Exit statuses, the same for every verb.
+const (
+	StatusDone      = 0 // done, or the verdict is positive
+	StatusNegative  = 1 // a negative verdict, or some input was rejected
+	StatusUsage     = 2 // usage or configuration error
+	StatusTemporary = 3 // try again later
+)
+
+// Env is the world of one command.
+type Env struct {
+	Args     []string // without the program's name
+	In       io.Reader
+	Out, Err io.Writer
+	Dir      string // where relative paths start
+	Lang     locale.Lang
+	Terminal bool // Err is a terminal: progress may be shown
+	Width    int  // columns of the terminal; 0 is unknown
+	Version  string
+
+	shared *store.Store // set in a job that was handed to the owner of its data folder
+}
+
+// LangOf returns the language that the environment asks for: Japanese where
+// LC_ALL, LC_MESSAGES or LANG (the first that is set) begins with "ja".
+func LangOf(getenv func(string) string) locale.Lang {
+	for _, k := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
+		if v := getenv(k); v != "" {
+			if l, ok := locale.Parse(v); ok {
+				return l
+			}
+			return locale.English
+		}
+	}
+	return locale.English
+}
+
+// Run runs the command and returns its exit status.
+func Run(ctx context.Context, e Env) int {
+	root := newRoot(&e)
+	root.SetArgs(e.Args)
+	root.SetIn(e.In)
+	root.SetOut(e.Out)
+	root.SetErr(e.Err)
+	err := root.ExecuteContext(ctx)
+	var st statusError
+	switch {
+	case err == nil:
+		return StatusDone
+	case errors.As(err, &st):
+		if st.err != nil {
+			e.complain(st.err)
+		}
+		return st.status
+	case errors.Is(err, context.Canceled):
+		e.complain(errors.New(e.text("cli.interrupted", nil)))
+		return StatusTemporary
+	}
+	e.complain(err)
+	var u usageError
+	if errors.As(err, &u) {
+		fmt.Fprintln(e.Err, e.text("cli.see_help", explain.Args{"command": u.command}))
+	}
+	return StatusUsage
+}
+
+func (e *Env) complain(err error) { fmt.Fprintf(e.Err, "sekimori: %v\n", err) }
+
+func (e *Env) text(code string, args explain.Args) string { return e.Lang.Text(code, args) }
+
+// path makes a path of the command line absolute.
+func (e *Env) path(p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(e.Dir, p)
+}
+
+// statusError ends a command with a status; err, if any, is printed.
+type statusError struct {
+	status int
+	err    error
+}
+
+func (s statusError) Error() string {
+	if s.err == nil {
+		return fmt.Sprintf("exit status %d", s.status)
+	}
+	return s.err.Error()
+}
+
+func (s statusError) Unwrap() error { return s.err }
+
+func temporary(err error) error { return statusError{StatusTemporary, err} }
+
+// usageError is a mistake on the command line.
+type usageError struct {
+	err     error
+	command string
+}
+
+func (u usageError) Error() string { return u.err.Error() }
+func (u usageError) Unwrap() error { return u.err }
+
+func newRoot(e *Env) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "sekimori",
+		Short:         e.text("cli.root.short", nil),
+		Long:          e.prose("cli.root.long"),
+		Version:       e.Version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown verb %q%s", args[0], suggest(cmd, args[0])), "sekimori"}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
+	}
+	root.SetVersionTemplate("sekimori {{.Version}}\n")
+	root.SetUsageTemplate(usageTemplate(e))
+	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, cmd.CommandPath()} })
+	root.AddCommand(newImport(e), newAdvise(e), newServe(e))
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultVersionFlag()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help", "completion":
+			c.Short = e.text("cli."+c.Name()+".short", nil)
+		}
+		c.InitDefaultHelpFlag()
+		if f := c.Flags().Lookup("help"); f != nil {
+			f.Usage = e.text("cli.flag.help", nil)
+		}
+		if c.Args != nil {
+			check := c.Args
+			c.Args = func(cmd *cobra.Command, args []string) error {
+				if err := check(cmd, args); err != nil {
+					return usageError{err, cmd.CommandPath()}
+				}
+				return nil
+			}
+		}
+	}
+	root.InitDefaultHelpFlag()
+	root.Flags().Lookup("help").Usage = e.text("cli.flag.help", nil)
+	if f := root.Flags().Lookup("version"); f != nil {
+		f.Usage = e.text("cli.flag.version", nil)
+	}
+	return root
+}
+
+func suggest(cmd *cobra.Command, word string) string {
+	cmd.SuggestionsMinimumDistance = 2
+	if s := cmd.SuggestionsFor(word); len(s) > 0 {
+		return fmt.Sprintf("; did you mean %q?", s[0])
+	}
+	return ""
+}
+
+// usageTemplate is cobra's, shortened, with headings in the user's language.
+func usageTemplate(e *Env) string {
+	h := func(code string) string { return strings.ReplaceAll(e.text(code, nil), "{{", "") }
+	return h("cli.usage.usage") + `
+{{- if .Runnable}}
+  {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} ` + h("cli.usage.verb") + `{{end}}{{if .HasExample}}
+
+` + h("cli.usage.examples") + `
+{{.Example}}{{end}}{{if .HasAvailableSubCommands}}
+
+` + h("cli.usage.verbs") + `{{range .Commands}}{{if (or .IsAvailableCommand (eq .Name "help"))}}
+  {{rpad .Name .NamePadding }} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+` + h("cli.usage.flags") + `
+{{.LocalFlags.FlagUsagesWrapped 78 | trimTrailingWhitespaces}}{{end}}
+`
+}
+
+// dataFlag adds --data.
+func dataFlag(cmd *cobra.Command, e *Env) *string {
+	def := os.Getenv("SEKIMORI_DATA")
+	if def == "" {
+		def = "./data"
+	}
+	p := cmd.Flags().String("data", def, e.text("cli.flag.data", nil))
+	_ = cmd.MarkFlagDirname("data")
+	return p
+}
+
+// dnsFlags are --resolver and --zone.
+type dnsFlags struct{ resolver, zone string }
+
+func addDNSFlags(cmd *cobra.Command, e *Env) *dnsFlags {
+	f := &dnsFlags{}
+	cmd.Flags().StringVar(&f.resolver, "resolver", "", e.text("cli.flag.resolver", nil))
+	cmd.Flags().StringVar(&f.zone, "zone", "", e.text("cli.flag.zone", nil))
+	_ = cmd.MarkFlagFilename("zone")
+	cmd.MarkFlagsMutuallyExclusive("resolver", "zone")
+	return f
+}
+
+// open returns the resolver that the flags ask for.
+func (f *dnsFlags) open(e *Env) (dns.Resolver, error) {
+	if f.zone != "" {
+		z, err := dnstest.Open(e.path(f.zone))
+		if err != nil {
+			return nil, fmt.Errorf("--zone: %w", err)
+		}
+		return z, nil
+	}
+	var o resolve.Options
+	if f.resolver != "" {
+		o.Servers = []string{f.resolver}
+	}
+	r, err := resolve.New(o)
+	if err != nil {
+		if f.resolver != "" {
+			return nil, fmt.Errorf("--resolver: %w", err)
+		}
+		return nil, err
+	}
+	return r, nil
+}
