@@ -22,7 +22,7 @@ type Report struct {
 	PolicyPublished PolicyPublished
 	// Deviations lists where the report departs from its form and was read
 	// all the same, in the order met. At most Limits.Deviations are kept;
-	// further ones of a code already listed are counted in its Times.
+	// further ones of the same code at the same element are counted in Times.
 	Deviations []Deviation
 }
 
@@ -95,13 +95,18 @@ type DKIMResult struct{ Domain, Selector, Result, HumanResult string }
 type SPFResult struct{ Domain, Scope, Result, HumanResult string }
 
 // Deviation is a departure from the form that was tolerated. Code is a stable
-// name (see the Deviation constants); the sentence for it is in the locale.
+// name (see the DeviationCode constants); the sentence for it is in the locale.
 type Deviation struct {
-	Code   DeviationCode `json:"code"`
-	Line   int           `json:"line"`   // where first met, from 1
-	Offset int64         `json:"offset"` // in bytes of the XML, from 0
-	Detail string        `json:"detail"` // the element or value, at most 200 bytes; may be ""
-	Times  int64         `json:"times"`  // how often, at least 1
+	Code DeviationCode `json:"code"`
+	// Element is where: a path such as "record/row/source_ip", always one of
+	// the form's own elements; "" for the document as a whole.
+	Element string `json:"element"`
+	Line    int    `json:"line"`   // where first met, from 1
+	Offset  int64  `json:"offset"` // in bytes of the XML as UTF-8, from 0
+	Detail  string `json:"detail"` // the value or the foreign name first met, at most 200 bytes; may be ""
+	Times   int64  `json:"times"`  // how often, at least 1
+	// Messages counts what was left out with it (SkippedRow), else 0.
+	Messages uint64 `json:"messages,omitempty"`
 }
 
 // DeviationCode names a kind of deviation.
