@@ -41,7 +41,8 @@ type Env struct {
 	Width    int  // columns of the terminal; 0 is unknown
 	Version  string
 
-	shared *store.Store // set in a job that was handed to the owner of its data folder
+	shared  *store.Store // set in a job that was handed to the owner of its data folder
+	serving bool         // the owner of the folder is "serve"
 }
 
 // LangOf returns the language that the environment asks for: Japanese where

@@ -72,7 +72,7 @@ func (e *Env) own(dir string, st *store.Store, work func(*store.Store) error) (e
 			lang = locale.English
 		}
 		return Run(ctx, Env{Args: j.Args, In: s.In, Out: s.Out, Err: s.Err, Dir: j.Dir,
-			Lang: lang, Terminal: j.Terminal, Width: j.Width, Version: e.Version, shared: st})
+			Lang: lang, Terminal: j.Terminal, Width: j.Width, Version: e.Version, shared: st, serving: e.serving})
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sekimori/dns"
+	"sekimori/explain"
+	"sekimori/internal/advise"
+	"sekimori/internal/collect"
+	"sekimori/internal/store"
+	"sekimori/internal/web"
+	"sekimori/internal/web/access"
+)
+
+// statusBusy is how the owner of a folder answers "serve" while it does
+// something that ends by itself. It is never a process's exit status.
+const statusBusy = 75
+
+func newServe(e *Env) *cobra.Command {
+	var listen, passwordFile, tokenFile string
+	cmd := &cobra.Command{
+		Use:     "serve",
+		Short:   e.text("cli.serve.short", nil),
+		Long:    e.prose("cli.serve.long"),
+		Example: "  sekimori serve\n  sekimori serve --listen 0.0.0.0:8025 --password-file /etc/sekimori/password",
+		Args:    cobra.NoArgs,
+	}
+	data := dataFlag(cmd, e)
+	names := addDNSFlags(cmd, e)
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8025", e.text("cli.flag.listen", nil))
+	cmd.Flags().StringVar(&passwordFile, "password-file", "", e.text("cli.flag.password_file", nil))
+	cmd.Flags().StringVar(&tokenFile, "token-file", "", e.text("cli.flag.token_file", nil))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if e.shared != nil {
+			if e.serving {
+				return statusError{StatusUsage, fmt.Errorf("process %d serves this data folder already", os.Getpid())}
+			}
+			return statusError{status: statusBusy}
+		}
+		usage := func(err error) error { return usageError{err, cmd.CommandPath()} }
+		password, err := e.secret(passwordFile)
+		if err != nil {
+			return usage(fmt.Errorf("--password-file: %w", err))
+		}
+		token, err := e.secret(tokenFile)
+		if err != nil {
+			return usage(fmt.Errorf("--token-file: %w", err))
+		}
+		if err := access.Check(listen, password != "" || token != ""); err != nil {
+			return usage(err)
+		}
+		resolver, err := names.open(e)
+		if err != nil {
+			return usage(err)
+		}
+		ln, err := net.Listen("tcp", listen)
+		if err != nil {
+			return usage(fmt.Errorf("--listen: %w", err))
+		}
+		defer ln.Close()
+		return e.serveStore(cmd.Context(), *data, func(st *store.Store) error {
+			return e.serve(cmd.Context(), ln, st, resolver, access.Config{Password: password, Token: token})
+		})
+	}
+	return cmd
+}
+
+// secret reads the first line of a file; "" names none.
+func (e *Env) secret(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(e.path(file))
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	line = strings.TrimSpace(line)
+	if line == "" {
+		return "", fmt.Errorf("%s: the first line is empty", file)
+	}
+	return line, nil
+}
+
+// serveStore runs serve as the owner of the folder. It waits for a command
+// that works there now, and refuses a folder that is served already.
+func (e *Env) serveStore(ctx context.Context, dir string, serve func(*store.Store) error) error {
+	e.serving = true
+	for said := false; ; {
+		err := e.withStore(ctx, dir, true, serve)
+		var s statusError
+		if !errors.As(err, &s) || s.status != statusBusy {
+			return err
+		}
+		if !said {
+			fmt.Fprintln(e.Err, e.text("cli.serve.waiting", nil))
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (e *Env) serve(ctx context.Context, ln net.Listener, st *store.Store, resolver dns.Resolver, guard access.Config) error {
+	log := slog.New(slog.NewJSONHandler(e.Err, nil))
+	if e.Terminal {
+		log = slog.New(slog.NewTextHandler(e.Err, nil))
+	}
+	advisor := advise.New(advise.Config{Store: st, Resolver: resolver, Now: time.Now})
+	handler, err := web.New(web.Config{
+		Store: st, Advisor: advisor, Importer: collect.New(collect.Config{Store: st, Dir: st.Dir()}),
+		Access: guard, Listen: ln.Addr().String(), Version: e.Version, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	background, stop := context.WithCancel(ctx)
+	refreshed := make(chan struct{})
+	go func() {
+		defer close(refreshed)
+		refresh(background, st, advisor, log)
+	}()
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(ln) }()
+	fmt.Fprintln(e.Err, e.text("cli.serve.at", explain.Args{"url": "http://" + ln.Addr().String() + "/"}))
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		fmt.Fprintln(e.Err, e.text("cli.serve.stopping", nil))
+		grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err = srv.Shutdown(grace); err != nil {
+			err = srv.Close()
+		}
+	}
+	stop()
+	<-refreshed
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return err
+}
+
+// refresh keeps the kept answers up to date: when reports have come in and
+// none has followed for two seconds, or at the latest after half a minute of
+// a steady stream.
+func refresh(ctx context.Context, st *store.Store, a *advise.Advisor, log *slog.Logger) {
+	const quiet, most = 2 * time.Second, 30 * time.Second
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	done, seen := int64(-1), st.DataVersion()
+	var changed, pending time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			v := st.DataVersion()
+			if v == done {
+				continue
+			}
+			if pending.IsZero() {
+				pending, changed = now, now
+			}
+			if v != seen {
+				seen, changed = v, now
+			}
+			if now.Sub(changed) < quiet && now.Sub(pending) < most {
+				continue
+			}
+			if err := a.Refresh(ctx); err != nil && ctx.Err() == nil {
+				log.Error("summaries could not be brought up to date", "error", err)
+			}
+			done, pending = v, time.Time{}
+		}
+	}
+}
