@@ -23,11 +23,12 @@ const (
 type Type string
 
 const (
-	A    Type = "A"
-	AAAA Type = "AAAA"
-	MX   Type = "MX"
-	PTR  Type = "PTR"
-	TXT  Type = "TXT"
+	A     Type = "A"
+	AAAA  Type = "AAAA"
+	CNAME Type = "CNAME"
+	MX    Type = "MX"
+	PTR   Type = "PTR"
+	TXT   Type = "TXT"
 )
 
 // Errors that tell the ways of not getting records apart. A Resolver's error
