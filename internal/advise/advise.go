@@ -3,10 +3,13 @@ package advise
 import (
 	"context"
 	"errors"
+	"iter"
+	"net/netip"
 	"time"
 
 	"sekimori/dns"
 	"sekimori/domain"
+	"sekimori/internal/sources"
 	"sekimori/internal/store"
 )
 
@@ -76,4 +79,24 @@ func (a *Advisor) Overview(ctx context.Context, days int) ([]DomainSummary, erro
 func (a *Advisor) Refresh(ctx context.Context) error { return errNotYet }
 
 // Store is what an Advisor reads and keeps.
-type Store interface{}
+type Store interface {
+	Rows
+	Cache
+	sources.Cache
+}
+
+// Rows is the stored reports; *store.Store has it.
+type Rows interface {
+	Domains(ctx context.Context, w store.Window) ([]store.DomainTotals, error)
+	Newest(ctx context.Context, domain string) (store.Day, bool, error)
+	Sources(ctx context.Context, domain string, w store.Window, limit int, f func(store.SourceRow) error) error
+	DomainVersion(domain string) int64
+}
+
+// Cache is where answers are kept; *store.Store has it.
+type Cache interface {
+	Advice(ctx context.Context, domain, question string) (store.CachedAdvice, bool, error)
+	PutAdvice(ctx context.Context, a store.CachedAdvice) error
+	AdviceSummaries(ctx context.Context, question string) ([]store.CachedAdvice, error)
+	SetClasses(ctx context.Context, domain string, rows iter.Seq2[netip.Addr, store.ClassRow]) error
+}
