@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"strings"
 	"time"
 
 	"sekimori/report/aggregate"
@@ -75,9 +76,9 @@ func KeyOf(r aggregate.Report) Key {
 	return Key{
 		Reporter: fold(r.Metadata.Reporter()),
 		Domain:   fold(r.PolicyPublished.Domain),
-		ReportID: r.Metadata.ReportID,
-		Begin:    r.Metadata.Begin.Unix(),
-		End:      r.Metadata.End.Unix(),
+		ReportID: strings.ToValidUTF8(r.Metadata.ReportID, "\uFFFD"),
+		Begin:    seconds(r.Metadata.Begin),
+		End:      seconds(r.Metadata.End),
 	}
 }
 

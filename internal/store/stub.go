@@ -7,83 +7,11 @@ import (
 	"iter"
 	"net/netip"
 	"os"
-	"strings"
-
-	"sekimori/report/aggregate"
 )
 
 var errStub = errors.New("store: not built yet")
 
-func fold(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
-
-// Store is an open data folder. All methods may be called by any goroutine.
-type Store struct{ dir string }
-
-// Open opens the data folder dir, makes it where it is absent, and repairs
-// what a crash left. ErrLocked (errors.Is) says that another process has it.
-func Open(ctx context.Context, dir string, o Options) (*Store, error) { return nil, errStub }
-
-// Close waits for the writer, writes a checkpoint and gives the folder free.
-func (s *Store) Close() error { return errStub }
-
-// Dir returns the data folder's path.
-func (s *Store) Dir() string { return s.dir }
-
-// Rows is a columnar batch of records on their way in. Not for concurrent
-// use, but a filled one may be handed to another goroutine.
-type Rows struct {
-	n        int
-	messages uint64
-}
-
-// Reset empties the batch, keeping its memory.
-func (r *Rows) Reset() { *r = Rows{} }
-
-// Add copies a record; rec may be used again at once.
-func (r *Rows) Add(rec *aggregate.Record) { r.n++; r.messages += rec.Count }
-
-// Len returns the number of records.
-func (r *Rows) Len() int { return r.n }
-
-// Messages returns the sum of their counts.
-func (r *Rows) Messages() uint64 { return r.messages }
-
-// Size returns about how many bytes of memory the records take.
-func (r *Rows) Size() int { return r.n * 300 }
-
-// Put stores small reports in one group commit: when it returns nil all of
-// them are durable. A report already there gives an Outcome with Duplicate.
-func (s *Store) Put(ctx context.Context, in []*Incoming) ([]Outcome, error) { return nil, errStub }
-
-// Begin starts one large report. It holds the writer until Commit or Abort,
-// so at most one stream is open and Put waits for it. Of head, the reporter,
-// the policy domain and the period must already be known: rows are filed under
-// them. A report whose head comes after its records has to be read twice.
-func (s *Store) Begin(ctx context.Context, head aggregate.Report) (*Stream, error) {
-	return nil, errStub
-}
-
-// Stream is one large report on its way in.
-type Stream struct{}
-
-// Append adds records; rows may be used again when it returns.
-func (t *Stream) Append(rows *Rows) error { return errStub }
-
-// Commit makes the report durable; in.Rows is nil. A duplicate is rolled back.
-// ErrHeadChanged says that in.Report files its rows elsewhere than the head
-// given to Begin did; nothing was stored then, and the report should be read
-// again with in.Report as its head.
-func (t *Stream) Commit(ctx context.Context, in Incoming) (Outcome, error) {
-	return Outcome{}, errStub
-}
-
-// Abort leaves nothing of the report. It does nothing after Commit.
-func (t *Stream) Abort() error { return errStub }
-
-// Seen tells whether a report with this key is stored.
-func (s *Store) Seen(ctx context.Context, k Key) (Outcome, bool, error) {
-	return Outcome{}, false, errStub
-}
+func organizational(s string) string { return s }
 
 // StartImport begins an import, or goes on with an unfinished one that has
 // the same paths (Resumed is then set).
@@ -236,13 +164,6 @@ func (s *Store) PutAdvice(ctx context.Context, a CachedAdvice) error { return er
 func (s *Store) AdviceSummaries(ctx context.Context, question string) ([]CachedAdvice, error) {
 	return nil, errStub
 }
-
-// DataVersion changes with every committed report. It grows, also over restarts.
-func (s *Store) DataVersion() int64 { return 0 }
-
-// DomainVersion changes with every committed report of the domain; 0 for a
-// domain without reports.
-func (s *Store) DomainVersion(domain string) int64 { return 0 }
 
 // Setting returns a setting's value.
 func (s *Store) Setting(ctx context.Context, key string) (string, bool, error) {
