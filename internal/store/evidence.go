@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"sekimori/domain"
 	"sekimori/report/aggregate"
 )
 
@@ -86,8 +87,11 @@ func (o *organizations) get(name string) string {
 	if o.of == nil || len(o.of) >= maxOrganizations {
 		o.of = make(map[string]string, 64)
 	}
-	org := organizational(name)
-	o.of[strings.Clone(name)] = org
+	org := name // where it is no domain name, only itself is like it
+	if n, err := domain.Parse(name); err == nil {
+		org = n.Organizational().String()
+	}
+	o.of[name] = org
 	return org
 }
 
@@ -106,7 +110,7 @@ func (o *organizations) related(a, b string) bool {
 // to the author's domain comes before others, and then the first.
 func (o *organizations) evidence(rec *aggregate.Record) evidence {
 	e := evidence{headerFrom: strings.ToLower(rec.HeaderFrom)}
-	related, passed := false, false
+	passed := false
 	for i := range rec.DKIMResults {
 		d := &rec.DKIMResults[i]
 		if d.Result != "pass" || d.Domain == "" {
@@ -117,7 +121,7 @@ func (o *organizations) evidence(rec *aggregate.Record) evidence {
 			passed, e.authDKIM = true, name
 		}
 		if o.related(name, e.headerFrom) {
-			related, e.authDKIM = true, name
+			e.authDKIM = name
 			break
 		}
 	}
@@ -131,7 +135,8 @@ func (o *organizations) evidence(rec *aggregate.Record) evidence {
 		}
 	}
 
-	related, passed = false, false
+	related := false
+	passed = false
 	helo := true // what spfChecked has is only a HELO name
 	for i := range rec.SPFResults {
 		s := &rec.SPFResults[i]

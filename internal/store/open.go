@@ -44,8 +44,8 @@ type Store struct {
 	version  atomic.Int64
 
 	files filesDone
-	reads sync.RWMutex // held by readers; Close takes it whole
-	done  bool
+	reads sync.WaitGroup // readers at work; Close waits for them
+	done  bool           // under mu: no new readers and writers
 }
 
 // Open opens the data folder dir, makes it where it is absent, and repairs
@@ -186,15 +186,15 @@ func openState(ctx context.Context, path string) (*sql.DB, error) {
 // Close waits for the writer and for readers, writes a checkpoint and gives
 // the folder free.
 func (s *Store) Close() error {
-	s.writer <- struct{}{}
-	s.reads.Lock()
-	defer s.reads.Unlock()
+	s.mu.Lock()
 	if s.done {
-		<-s.writer
+		s.mu.Unlock()
 		return nil
 	}
 	s.done = true
-	<-s.writer
+	s.mu.Unlock()
+	s.writer <- struct{}{}
+	s.reads.Wait()
 	err := s.flushFiles(context.Background())
 	return errors.Join(err, s.release())
 }
@@ -229,32 +229,43 @@ func (s *Store) Dir() string { return s.dir }
 
 // acquire takes the writer.
 func (s *Store) acquire(ctx context.Context) error {
+	s.mu.RLock()
+	done := s.done
+	s.mu.RUnlock()
+	if done {
+		return ErrClosed
+	}
 	select {
 	case s.writer <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if s.done {
-		<-s.writer
-		return ErrClosed
-	}
-	if s.torn {
-		if err := s.repair(ctx); err != nil {
-			<-s.writer
-			return err
+	s.mu.RLock()
+	done = s.done
+	s.mu.RUnlock()
+	err := ErrClosed
+	if !done {
+		err = nil
+		if s.torn {
+			err = s.repair(ctx)
 		}
 	}
-	return nil
+	if err != nil {
+		<-s.writer
+	}
+	return err
 }
 
-// reading marks a reader; the function it returns ends that.
+// reading marks a reader; the function it returns ends that. A reader may
+// call methods that read: if Close came between, these fail with ErrClosed.
 func (s *Store) reading() (func(), error) {
-	s.reads.RLock()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	if s.done {
-		s.reads.RUnlock()
 		return nil, ErrClosed
 	}
-	return s.reads.RUnlock, nil
+	s.reads.Add(1)
+	return s.reads.Done, nil
 }
 
 // fold is how names are compared: without regard to ASCII case, surrounding

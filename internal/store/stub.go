@@ -6,50 +6,9 @@ import (
 	"io"
 	"iter"
 	"net/netip"
-	"os"
 )
 
 var errStub = errors.New("store: not built yet")
-
-func organizational(s string) string { return s }
-
-// StartImport begins an import, or goes on with an unfinished one that has
-// the same paths (Resumed is then set).
-func (s *Store) StartImport(ctx context.Context, spec ImportSpec) (Import, error) {
-	return Import{}, errStub
-}
-
-// FileDone notes that a file of an import is wholly dealt with.
-func (s *Store) FileDone(ctx context.Context, importID int64, r FileResult) error { return errStub }
-
-// FileDoneResult returns what FileDone noted for the file of that path (and
-// size and modification time) in the import.
-func (s *Store) FileDoneResult(ctx context.Context, importID int64, f FileResult) (FileResult, bool, error) {
-	return FileResult{}, false, errStub
-}
-
-// FinishImport closes an import: its files are forgotten, its totals kept.
-func (s *Store) FinishImport(ctx context.Context, importID int64) error { return errStub }
-
-// Imports lists imports, newest first.
-func (s *Store) Imports(ctx context.Context, p Page) ([]Import, int64, error) {
-	return nil, 0, errStub
-}
-
-// AddQuarantined notes a kept input; ID and, where zero, At are filled in.
-func (s *Store) AddQuarantined(ctx context.Context, q Quarantined) (Quarantined, error) {
-	return q, errStub
-}
-
-// ListQuarantined lists kept inputs, newest first. Page.Sort: "at", "path", "size".
-func (s *Store) ListQuarantined(ctx context.Context, p Page) ([]Quarantined, int64, error) {
-	return nil, 0, errStub
-}
-
-// OpenQuarantined opens the kept copy. It never leaves DATA/quarantine.
-func (s *Store) OpenQuarantined(ctx context.Context, id int64) (*os.File, Quarantined, error) {
-	return nil, Quarantined{}, errStub
-}
 
 // Domains returns each domain with reports in the window.
 func (s *Store) Domains(ctx context.Context, w Window) ([]DomainTotals, error) { return nil, errStub }
@@ -141,34 +100,3 @@ func (s *Store) Records(ctx context.Context, seq int64, p Page) ([]RecordRow, in
 func (s *Store) Raw(ctx context.Context, seq int64) (io.ReadCloser, string, error) {
 	return nil, "", errStub
 }
-
-// PTRs returns the cached lookups of addrs, expired ones too.
-func (s *Store) PTRs(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]PTR, error) {
-	return nil, errStub
-}
-
-// PutPTRs caches lookups.
-func (s *Store) PutPTRs(ctx context.Context, p []PTR) error { return errStub }
-
-// Advice returns the kept answer to a question about a domain.
-func (s *Store) Advice(ctx context.Context, domain, question string) (CachedAdvice, bool, error) {
-	return CachedAdvice{}, false, errStub
-}
-
-// PutAdvice keeps an answer in place of the one before. For each domain the
-// 16 answers last computed are kept.
-func (s *Store) PutAdvice(ctx context.Context, a CachedAdvice) error { return errStub }
-
-// AdviceSummaries returns the kept answers of all domains to a question,
-// without their documents.
-func (s *Store) AdviceSummaries(ctx context.Context, question string) ([]CachedAdvice, error) {
-	return nil, errStub
-}
-
-// Setting returns a setting's value.
-func (s *Store) Setting(ctx context.Context, key string) (string, bool, error) {
-	return "", false, errStub
-}
-
-// SetSetting keeps a setting.
-func (s *Store) SetSetting(ctx context.Context, key, value string) error { return errStub }
