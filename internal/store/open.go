@@ -43,9 +43,10 @@ type Store struct {
 	versions map[uint32]int64 // by domain: the newest report's seq
 	version  atomic.Int64
 
-	files filesDone
-	reads sync.WaitGroup // readers at work; Close waits for them
-	done  bool           // under mu: no new readers and writers
+	classes sync.Mutex // one SetClasses at a time
+	files   filesDone
+	reads   sync.WaitGroup // readers at work; Close waits for them
+	done    bool           // under mu: no new readers and writers
 }
 
 // Open opens the data folder dir, makes it where it is absent, and repairs

@@ -8,8 +8,8 @@ package store
 // evidence), so that telling sources apart reads no lists.
 //
 // report_day is what every report adds to every one of its days, spread record
-// by record, so that totals over it equal totals over record. It is what
-// pages that show many domains read.
+// by record, so that totals over it equal totals over record; nth is the day's
+// place in the report, from 0. It is what pages that show many domains read.
 const duckSchema = `
 CREATE TYPE disposition AS ENUM ('', 'none', 'pass', 'quarantine', 'reject');
 CREATE TABLE policy_domain (id UINTEGER NOT NULL, name VARCHAR NOT NULL);
@@ -43,7 +43,7 @@ CREATE TABLE record (
 	reasons STRUCT(kind VARCHAR, comment VARCHAR)[] NOT NULL
 );
 CREATE TABLE report_day (
-	seq BIGINT NOT NULL, dom UINTEGER NOT NULL, day DATE NOT NULL, p VARCHAR NOT NULL,
+	seq BIGINT NOT NULL, dom UINTEGER NOT NULL, day DATE NOT NULL, nth USMALLINT NOT NULL, p VARCHAR NOT NULL,
 	messages UBIGINT NOT NULL, aligned UBIGINT NOT NULL,
 	quarantined UBIGINT NOT NULL, rejected UBIGINT NOT NULL
 );

@@ -159,11 +159,12 @@ func appendDays(a *appender, h *head) error {
 		fill(a, 0, 1, h.file.seq)
 		fill(a, 1, 1, h.file.dom)
 		fill(a, 2, 1, int32(h.file.first)+int32(k))
-		putText(a, 3, t, 0)
-		fill(a, 4, 1, d.Messages)
-		fill(a, 5, 1, d.Aligned)
-		fill(a, 6, 1, d.Quarantined)
-		fill(a, 7, 1, d.Rejected)
+		fill(a, 3, 1, uint16(k))
+		putText(a, 4, t, 0)
+		fill(a, 5, 1, d.Messages)
+		fill(a, 6, 1, d.Aligned)
+		fill(a, 7, 1, d.Quarantined)
+		fill(a, 8, 1, d.Rejected)
 		a.at++
 	}
 	return nil

@@ -1,0 +1,359 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"math/big"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"sekimori/report/aggregate"
+)
+
+// sourceColumns are the evidence that Sources groups by.
+const sourceColumns = "header_from, auth_dkim, failed_dkim, auth_spf, spf_checked, dkim_aligned, spf_aligned, disposition, override"
+
+// defaultSources is Sources' limit where none is given.
+const defaultSources = 100_000
+
+// Sources calls f with the domain's messages by address and evidence, in the
+// order of addresses. The addresses with the most messages, limit of them (0:
+// 100,000), come as they are; those beyond are folded into rows whose Addr is
+// the zero Addr and whose DKIMFailed and EnvelopeDomain are empty. An error of
+// f ends the walk and is returned. f may call methods that read.
+//
+// Cost: a scan of the domain's records in the window, grouped; about 1 µs for
+// each record and 2 µs for each row of the answer.
+func (s *Store) Sources(ctx context.Context, domain string, w Window, limit int, f func(SourceRow) error) error {
+	id, ok := s.domains.id(domain)
+	if !ok {
+		return nil
+	}
+	if limit <= 0 {
+		limit = defaultSources
+	}
+	sp := spanOf(w)
+	where := fmt.Sprintf("record WHERE dom = %d AND %s", id, sp.touches())
+	var addrs int64
+	err := s.query(ctx, "SELECT count(DISTINCT addr) FROM "+where, nil, func(r *sql.Rows) error { return r.Scan(&addrs) })
+	if err != nil {
+		return err
+	}
+	from := fmt.Sprintf("(SELECT addr, %s, org, %s AS m, %s AS a, %s AS b FROM %s)", sourceColumns, sp.messages(), sp.firstDay(), sp.lastDay(), where)
+	if addrs > int64(limit) {
+		from = fmt.Sprintf(`(WITH r AS MATERIALIZED (SELECT * FROM %s),
+			top AS (SELECT addr AS kept FROM r GROUP BY addr ORDER BY sum(m) DESC, addr LIMIT %d)
+			SELECT coalesce(kept, 0) AS addr, header_from, auth_dkim, if(kept IS NULL, '', failed_dkim) AS failed_dkim,
+				auth_spf, if(kept IS NULL, '', spf_checked) AS spf_checked, dkim_aligned, spf_aligned, disposition, override, org, m, a, b
+			FROM r LEFT JOIN top ON r.addr = top.kept)`, from, limit)
+	}
+	// Grouping by reporter first counts them without keeping a set in each group.
+	q := fmt.Sprintf(`SELECT %s, %s, %s, %s, %s, count(*) FROM (
+			SELECT addr, %[6]s, org, sum(m) AS m, min(a) AS a, max(b) AS b FROM %s GROUP BY addr, %[6]s, org HAVING sum(m) > 0)
+		GROUP BY addr, %[6]s ORDER BY addr, %[6]s`,
+		addrHalves, sourceColumns, total("m"), dayNumber("min(a)"), dayNumber("max(b)"), sourceColumns, from)
+	return s.query(ctx, q, nil, func(r *sql.Rows) error {
+		var n uhuge
+		var row SourceRow
+		var disp string
+		err := r.Scan(&n.hi, &n.lo, &row.HeaderFrom, &row.DKIMDomain, &row.DKIMFailed, &row.SPFDomain, &row.EnvelopeDomain,
+			&row.DKIMAligned, &row.SPFAligned, &disp, &row.Override, &row.Messages, &row.FirstDay, &row.LastDay, &row.Reporters)
+		if err != nil {
+			return err
+		}
+		row.Addr = numberAddr(n)
+		row.Disposition = aggregate.Disposition(disp)
+		return f(row)
+	})
+}
+
+// SetClasses replaces the domain's classes of addresses, all at once and
+// durably. The zero Addr gives the class of every address that is not listed,
+// which is "unknown" otherwise. An address listed twice keeps the first.
+func (s *Store) SetClasses(ctx context.Context, domain string, rows iter.Seq2[netip.Addr, ClassRow]) error {
+	id, ok := s.domains.id(domain)
+	if !ok {
+		return fmt.Errorf("domain %s: %w", domain, ErrNotFound)
+	}
+	done, err := s.reading()
+	if err != nil {
+		return err
+	}
+	defer done()
+	s.classes.Lock()
+	defer s.classes.Unlock()
+	conn, err := s.duck.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	err = s.setClasses(ctx, conn, id, rows)
+	if err != nil {
+		_, _ = conn.ExecContext(context.Background(), "ROLLBACK")
+		return fmt.Errorf("classes of %s: %w", domain, engineError(err))
+	}
+	return nil
+}
+
+func (s *Store) setClasses(ctx context.Context, conn *sql.Conn, dom uint32, rows iter.Seq2[netip.Addr, ClassRow]) error {
+	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("DELETE FROM source_class WHERE dom = %d", dom)); err != nil {
+		return err
+	}
+	err := conn.Raw(func(dc any) error {
+		native, err := nativeConn(dc)
+		if err != nil {
+			return err
+		}
+		a, err := newAppender(native, "source_class")
+		if err != nil {
+			return err
+		}
+		defer a.close()
+		seen := map[netip.Addr]bool{}
+		for addr, c := range rows {
+			addr = addr.Unmap().WithZone("")
+			if seen[addr] {
+				continue
+			}
+			seen[addr] = true
+			if _, err := a.room(); err != nil {
+				return err
+			}
+			var arena []byte
+			class, source := layText(c.Class, &arena), layText(c.Source, &arena)
+			base := a.pin(arena)
+			fill(a, 0, 1, dom)
+			fill(a, 1, 1, addrNumber(addr))
+			putText(a, 2, class, base)
+			putText(a, 3, source, base)
+			a.at++
+		}
+		return a.finish()
+	})
+	if err != nil {
+		return err
+	}
+	_, err = conn.ExecContext(context.Background(), "COMMIT")
+	return err
+}
+
+// sourceRecords is what follows FROM to select a source's records, with its
+// argument.
+func (s *Store) sourceRecords(ctx context.Context, dom uint32, source string, sp span) (string, []any, error) {
+	def, err := s.defaultClass(ctx, dom)
+	if err != nil {
+		return "", nil, err
+	}
+	in := "addr IN (SELECT addr FROM source_class WHERE dom = %d AND source = ?)"
+	if def.Source == source {
+		in = "addr NOT IN (SELECT addr FROM source_class WHERE dom = %d AND source <> ?)"
+	}
+	return fmt.Sprintf("record WHERE dom = %d AND %s AND "+in, dom, sp.touches(), dom), []any{source}, nil
+}
+
+var addressSort = map[string]string{
+	"": "m", "messages": "m", "failing": "failing", "addr": "addr", "first_day": "a", "last_day": "b", "reporters": "reporters",
+}
+
+// SourceAddresses pages through a source's addresses, with how many there are.
+// Page.Sort: "messages" (default, descending), "failing", "addr", "first_day",
+// "last_day", "reporters". Page.Search is an address, the beginning of an IPv4
+// address up to a dot, or a prefix such as 192.0.2.0/24. Cost: a scan of the
+// domain's records in the window.
+func (s *Store) SourceAddresses(ctx context.Context, domain, source string, w Window, p Page) ([]AddressTotals, int64, error) {
+	id, ok := s.domains.id(domain)
+	if !ok {
+		return nil, 0, nil
+	}
+	order, err := p.order(addressSort, "addr")
+	if err != nil {
+		return nil, 0, err
+	}
+	sp := spanOf(w)
+	from, args, err := s.sourceRecords(ctx, id, source, sp)
+	if err != nil {
+		return nil, 0, err
+	}
+	if p.Search != "" {
+		from += " AND " + addrRange(p.Search)
+	}
+	limit, offset := p.bounds()
+	q := fmt.Sprintf(`SELECT %s, m, failing, %s, %s, reporters, count(*) OVER () FROM (
+			SELECT addr, %s AS m, %s AS failing, min(a) AS a, max(b) AS b, count(DISTINCT org) AS reporters FROM (
+				SELECT addr, org, dkim_aligned OR spf_aligned AS aligned, %s AS m, %s AS a, %s AS b FROM %s)
+			GROUP BY addr HAVING m > 0)%s LIMIT %d OFFSET %d`,
+		addrHalves, dayNumber("a"), dayNumber("b"), total("m"), total("if(aligned, 0, m)"), sp.messages(), sp.firstDay(), sp.lastDay(), from, order, limit, offset)
+	var out []AddressTotals
+	var count int64
+	err = s.query(ctx, q, args, func(r *sql.Rows) error {
+		var n uhuge
+		var a AddressTotals
+		err := r.Scan(&n.hi, &n.lo, &a.Messages, &a.Failing, &a.FirstDay, &a.LastDay, &a.Reporters, &count)
+		a.Addr = numberAddr(n)
+		out = append(out, a)
+		return err
+	})
+	if err == nil && len(out) == 0 && offset > 0 { // beyond the end: there is no row to say how many there are
+		_, count, err = s.SourceAddresses(ctx, domain, source, w, Page{Limit: 1, Search: p.Search})
+	}
+	return out, count, err
+}
+
+// addrRange is a condition on addr for what a person types to find addresses.
+func addrRange(search string) string {
+	search = strings.TrimSpace(search)
+	p, err := netip.ParsePrefix(search)
+	if err != nil {
+		if a, err := netip.ParseAddr(search); err == nil {
+			p = netip.PrefixFrom(a.WithZone(""), a.BitLen())
+		} else if octets := strings.Split(strings.TrimSuffix(search, "."), "."); len(octets) < 4 {
+			var b [4]byte
+			for i, o := range octets {
+				n, err := strconv.ParseUint(o, 10, 8)
+				if err != nil {
+					return "false"
+				}
+				b[i] = byte(n)
+			}
+			p = netip.PrefixFrom(netip.AddrFrom4(b), 8*len(octets))
+		}
+	}
+	if !p.IsValid() {
+		return "false"
+	}
+	bits := p.Bits()
+	if p.Addr().Is4() {
+		bits += 96
+	}
+	first := bigAddr(p.Masked().Addr())
+	last := new(big.Int).Add(first, new(big.Int).Lsh(big.NewInt(1), uint(128-bits)))
+	last.Sub(last, big.NewInt(1))
+	return fmt.Sprintf("addr BETWEEN %s::UHUGEINT AND %s::UHUGEINT", first, last)
+}
+
+func bigAddr(a netip.Addr) *big.Int {
+	n := addrNumber(a)
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], n.hi)
+	binary.BigEndian.PutUint64(b[8:], n.lo)
+	return new(big.Int).SetBytes(b[:])
+}
+
+// SourceDaily returns each day of the window on which a source sent, oldest
+// first. Cost: a scan of the domain's records in the window.
+func (s *Store) SourceDaily(ctx context.Context, domain, source string, w Window) ([]DayTotals, error) {
+	id, ok := s.domains.id(domain)
+	if !ok {
+		return nil, nil
+	}
+	sp := spanOf(w)
+	from, args, err := s.sourceRecords(ctx, id, source, sp)
+	if err != nil {
+		return nil, err
+	}
+	q := fmt.Sprintf("SELECT %s, %s AS m, %s, %s, %s FROM (%s) GROUP BY day HAVING m > 0 ORDER BY day",
+		dayNumber("day"), total("m"), total("if(dkim_aligned OR spf_aligned, m, 0)"),
+		total("if(disposition = 'quarantine', m, 0)"), total("if(disposition = 'reject', m, 0)"),
+		sp.perDay("dkim_aligned, spf_aligned, disposition", from))
+	return s.days(ctx, q, append(args, args...)...)
+}
+
+// sourceMost is how many rows the lists about a source have at most.
+const sourceMost = 1000
+
+// SourceReporters returns who reported a source, the most messages first, at
+// most 1,000. Cost: a scan of the domain's records in the window.
+func (s *Store) SourceReporters(ctx context.Context, domain, source string, w Window) ([]ReporterTotals, error) {
+	id, ok := s.domains.id(domain)
+	if !ok {
+		return nil, nil
+	}
+	sp := spanOf(w)
+	from, args, err := s.sourceRecords(ctx, id, source, sp)
+	if err != nil {
+		return nil, err
+	}
+	q := fmt.Sprintf(`SELECT org, %s AS m, %s, count(*), %s, %s FROM (
+			SELECT org, seq, sum(m) AS m, sum(if(aligned, 0, m)) AS failing, min(a) AS a, max(b) AS b FROM (
+				SELECT org, seq, dkim_aligned OR spf_aligned AS aligned, %s AS m, %s AS a, %s AS b FROM %s)
+			GROUP BY org, seq)
+		GROUP BY org HAVING m > 0 ORDER BY m DESC, org LIMIT %d`,
+		total("m"), total("failing"), dayNumber("min(a)"), dayNumber("max(b)"), sp.messages(), sp.firstDay(), sp.lastDay(), from, sourceMost)
+	var out []ReporterTotals
+	err = s.query(ctx, q, args, func(r *sql.Rows) error {
+		var org uint32
+		var t ReporterTotals
+		err := r.Scan(&org, &t.Messages, &t.Failing, &t.Reports, &t.FirstDay, &t.LastDay)
+		t.Reporter = s.reporters.name(org)
+		out = append(out, t)
+		return err
+	})
+	return out, err
+}
+
+// SourceAuth returns a source's DKIM and SPF results, the most messages first,
+// at most 1,000. Cost: a scan of the domain's records in the window with their
+// lists of results, the dearest of the queries about a source.
+func (s *Store) SourceAuth(ctx context.Context, domain, source string, w Window) ([]AuthTotals, error) {
+	id, ok := s.domains.id(domain)
+	if !ok {
+		return nil, nil
+	}
+	sp := spanOf(w)
+	from, args, err := s.sourceRecords(ctx, id, source, sp)
+	if err != nil {
+		return nil, err
+	}
+	q := fmt.Sprintf(`WITH r AS (SELECT dkim, spf, %s AS m FROM %s)
+		SELECT 'dkim' AS method, e.domain, e.selector AS detail, e.result, %s AS sum FROM (SELECT unnest(dkim) AS e, m FROM r) GROUP BY ALL HAVING sum > 0
+		UNION ALL
+		SELECT 'spf', e.domain, e.scope, e.result, %s AS sum FROM (SELECT unnest(spf) AS e, m FROM r) GROUP BY ALL HAVING sum > 0
+		ORDER BY sum DESC, method, 2, detail, 4 LIMIT %d`, sp.messages(), from, total("m"), total("m"), sourceMost)
+	var out []AuthTotals
+	err = s.query(ctx, q, args, func(r *sql.Rows) error {
+		var a AuthTotals
+		var detail string
+		err := r.Scan(&a.Method, &a.Domain, &detail, &a.Result, &a.Messages)
+		if a.Method == "dkim" {
+			a.Selector = detail
+		} else {
+			a.Scope = detail
+		}
+		out = append(out, a)
+		return err
+	})
+	return out, err
+}
+
+// SourceEnvelopes returns the names that a source's mail carries, the most
+// messages first, at most 1,000. Cost: a scan of the domain's records in the window.
+func (s *Store) SourceEnvelopes(ctx context.Context, domain, source string, w Window) ([]EnvelopeTotals, error) {
+	id, ok := s.domains.id(domain)
+	if !ok {
+		return nil, nil
+	}
+	sp := spanOf(w)
+	from, args, err := s.sourceRecords(ctx, id, source, sp)
+	if err != nil {
+		return nil, err
+	}
+	q := fmt.Sprintf(`SELECT header_from, envelope_from, %s AS sum, %s FROM (
+			SELECT header_from, envelope_from, dkim_aligned OR spf_aligned AS aligned, %s AS m FROM %s)
+		GROUP BY header_from, envelope_from HAVING sum > 0 ORDER BY sum DESC, header_from, envelope_from LIMIT %d`,
+		total("m"), total("if(aligned, 0, m)"), sp.messages(), from, sourceMost)
+	var out []EnvelopeTotals
+	err = s.query(ctx, q, args, func(r *sql.Rows) error {
+		var e EnvelopeTotals
+		err := r.Scan(&e.HeaderFrom, &e.EnvelopeFrom, &e.Messages, &e.Failing)
+		out = append(out, e)
+		return err
+	})
+	return out, err
+}

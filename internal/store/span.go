@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// span is a window as SQL over tables with columns first, days and n. Its
+// fragments contain nothing but numbers and dates.
+type span struct{ begin, end Day }
+
+// spanOf returns the window as a span; the zero Window is all time.
+func spanOf(w Window) span {
+	if w == (Window{}) {
+		return span{0, maxDay}
+	}
+	begin := min(max(w.Begin, 0), maxDay)
+	return span{begin, max(begin, min(w.End, maxDay))}
+}
+
+// maxDay is the end of year 9999 and of a report of 366 days that begins then.
+const maxDay Day = 2932897 + 366
+
+// date is a day as a SQL literal. Days beyond 9999 have five digits, which
+// DuckDB reads too.
+func (d Day) date() string { return fmt.Sprintf("(DATE '1970-01-01' + %d)", int32(d)) }
+
+// touches is true for rows whose days meet the window. The first two terms
+// let DuckDB skip row groups by their least and greatest values.
+func (s span) touches() string {
+	return fmt.Sprintf("first >= %s AND first < %s AND (days = 1 AND first >= %s OR days > 1 AND first + days::INTEGER > %s)",
+		(s.begin - 366).date(), s.end.date(), s.begin.date(), s.begin.date())
+}
+
+// messages is a row's messages within the window (Spread): c*k1/n - c*k0/n.
+func (s span) messages() string {
+	return fmt.Sprintf(`CASE WHEN days = 1 THEN n ELSE
+		(n::UHUGEINT * least(days, greatest(0, %s - first))::UHUGEINT // days::UHUGEINT
+		- n::UHUGEINT * least(days, greatest(0, %s - first))::UHUGEINT // days::UHUGEINT)::UBIGINT END`, s.end.date(), s.begin.date())
+}
+
+// firstDay and lastDay bound a row's days within the window.
+func (s span) firstDay() string { return fmt.Sprintf("greatest(first, %s)", s.begin.date()) }
+func (s span) lastDay() string {
+	return fmt.Sprintf("least(first + days::INTEGER - 1, %s)", (s.end - 1).date())
+}
+
+// total is a sum as an unsigned 64-bit number; beyond, it stays at the largest.
+func total(of string) string {
+	return "least(coalesce(sum(" + of + "), 0), 18446744073709551615::HUGEINT)::UBIGINT"
+}
+
+// perDay is a row for each day of each row of a selection of record. from is
+// what follows FROM, with its WHERE; columns, plain names, are kept.
+func (s span) perDay(columns, from string) string {
+	return fmt.Sprintf(`
+		SELECT first AS day, n AS m, %[1]s FROM %[2]s AND days = 1
+		UNION ALL
+		SELECT day, m, %[1]s FROM (
+			SELECT first + k::INTEGER AS day, (n::UHUGEINT * (k + 1)::UHUGEINT // days::UHUGEINT - n::UHUGEINT * k::UHUGEINT // days::UHUGEINT)::UBIGINT AS m, %[1]s
+			FROM (SELECT first, days, n, unnest(range(days::BIGINT)) AS k, %[1]s FROM %[2]s AND days > 1))
+		WHERE day >= %[3]s AND day < %[4]s`, columns, from, s.begin.date(), s.end.date())
+}
+
+// dayNumber is a date as a Day.
+func dayNumber(expr string) string { return "(" + expr + " - DATE '1970-01-01')::INTEGER" }
+
+// addrHalves is an address as two numbers, high and low, which cost less to
+// read than one of 128 bits.
+const addrHalves = "(addr >> 64)::UBIGINT, (addr & 18446744073709551615::UHUGEINT)::UBIGINT"
+
+// query runs a statement on a read connection and calls f for each row.
+func (s *Store) query(ctx context.Context, q string, args []any, f func(*sql.Rows) error) error {
+	done, err := s.reading()
+	if err != nil {
+		return err
+	}
+	defer done()
+	rows, err := s.duck.QueryContext(ctx, q, args...)
+	if err != nil {
+		return engineError(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return err
+		}
+	}
+	return engineError(rows.Err())
+}
