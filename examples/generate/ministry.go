@@ -49,7 +49,6 @@ type flow struct {
 	headerFrom string
 	envelope   string // SPF domain
 	addrs      []netip.Addr
-	skew       bool // the first addresses send most
 	volume     func(day int) float64
 	outcomes   []outcome
 }
