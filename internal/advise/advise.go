@@ -1,10 +1,25 @@
+// Package advise reads what receivers reported about a domain and says who
+// sends in its name, what would be lost under a stricter policy, and what to
+// publish next.
+//
+// The way of an answer: the stored rows are summed up by address (evidence.go);
+// host names and our own SPF record are looked up within a time budget (package
+// sources); addresses become groups, one for each service (group.go); the days
+// on which a group was active give its rhythm (rhythm.go); evidence for and
+// against is weighed (classify.go); and the failing messages of each class are
+// priced (cost.go). Up to 400 days before the window are read as evidence, so
+// that a monthly sender is known for one; only the window is counted.
+//
+// Addresses come from reports, reports from anyone: memory is bounded by
+// Config.MaxAddresses, the look-ups by Config.PTRBudget.
 package advise
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"iter"
 	"net/netip"
+	"sync"
 	"time"
 
 	"sekimori/dns"
@@ -16,67 +31,31 @@ import (
 // Config is what an Advisor works with.
 type Config struct {
 	Store    Store
-	Resolver dns.Resolver // nil: no PTR look-ups; names already in the store are used
+	Resolver dns.Resolver // nil: no look-ups; host names already in the store are used
 	Now      func() time.Time
-	// PTRBudget is the most time that one answer spends on PTR look-ups;
-	// zero means 2 s, negative none at all.
+	// PTRBudget is the most time that one answer spends on look-ups; zero
+	// means 2 s, negative none at all.
 	PTRBudget time.Duration
+	// MaxAddresses is how many addresses are looked at one by one, those with
+	// the most messages; the rest is one line. Zero means 200,000.
+	MaxAddresses int
+	// Days are the windows that Refresh keeps answers for; none means 30. The
+	// first is the one by whose answer addresses are classed in the store.
+	Days []int
 }
 
 // Question is what is asked about a domain.
 type Question struct {
-	Days  int       // length of the window in whole UTC days; 0 means 30
+	Days  int       // length of the window in whole UTC days; 0 means 30, at most 3660
 	Until store.Day // exclusive end; 0 means the end of the newest report
 }
 
-// DomainSummary is one line of the page of all domains.
-type DomainSummary struct {
-	Domain string       `json:"domain"`
-	Window store.Window `json:"window"`
-	Policy string       `json:"policy"`
-	// PolicySince is the first day of the unbroken run of reports, up to the
-	// newest, that show this policy.
-	PolicySince store.Day  `json:"policy_since"`
-	Messages    uint64     `json:"messages"`
-	Aligned     uint64     `json:"aligned"`
-	Broken      uint64     `json:"broken"`    // failing messages of broken sources
-	Forwarder   uint64     `json:"forwarder"` // failing messages of forwarders
-	Unknown     uint64     `json:"unknown"`   // failing messages not told yet
-	Spoof       uint64     `json:"spoof"`     // spoofed messages
-	Verdict     Verdict    `json:"verdict"`   // "" while Pending
-	Daily       []ClassDay `json:"daily"`
-	// Pending is set where the classes have not been worked out yet: Broken,
-	// Forwarder and Spoof are 0 and Unknown holds all failing messages.
-	Pending bool `json:"pending"`
-	// Stale is set where reports arrived after the classes were worked out.
-	Stale bool `json:"stale"`
-}
-
-// Advisor answers questions about domains. It is safe for concurrent use.
-type Advisor struct{ c Config }
-
-// New returns an Advisor.
-func New(c Config) *Advisor { return &Advisor{c: c} }
-
-var errNotYet = errors.New("advice: not available yet")
-
-// Advise works the answer out from the stored rows.
-func (a *Advisor) Advise(ctx context.Context, name domain.Name, q Question) (*Advice, error) {
-	return nil, errNotYet
-}
-
-// Cached returns the last answer at once, and whether it is of the newest data.
-func (a *Advisor) Cached(ctx context.Context, name domain.Name, q Question) (*Advice, bool, error) {
-	return nil, false, errNotYet
-}
-
-// Overview returns one line per domain, for the window of the given number of days.
-func (a *Advisor) Overview(ctx context.Context, days int) ([]DomainSummary, error) {
-	return nil, errNotYet
-}
-
-// Refresh brings stale answers up to date, one domain after the other.
-func (a *Advisor) Refresh(ctx context.Context) error { return errNotYet }
+const (
+	defaultDays = 30
+	maxDays     = 3660
+	// history is how many days before the window's end are read as evidence.
+	history = 400
+)
 
 // Store is what an Advisor reads and keeps.
 type Store interface {
@@ -88,9 +67,19 @@ type Store interface {
 // Rows is the stored reports; *store.Store has it.
 type Rows interface {
 	Domains(ctx context.Context, w store.Window) ([]store.DomainTotals, error)
+	DomainNames(ctx context.Context) ([]string, error)
+	DomainDaily(ctx context.Context, domain string, w store.Window) ([]store.DayTotals, error)
+	PolicyHistory(ctx context.Context, domain string) ([]store.PolicySpan, error)
 	Newest(ctx context.Context, domain string) (store.Day, bool, error)
 	Sources(ctx context.Context, domain string, w store.Window, limit int, f func(store.SourceRow) error) error
 	DomainVersion(domain string) int64
+}
+
+// Historian gives the activity of some addresses by day, ordered by address
+// and day. A Store that has it lets rhythm count as evidence.
+type Historian interface {
+	History(ctx context.Context, domain string, w store.Window, addrs []netip.Addr,
+		f func(addr netip.Addr, day store.Day, messages, failing uint64) error) error
 }
 
 // Cache is where answers are kept; *store.Store has it.
@@ -99,4 +88,113 @@ type Cache interface {
 	PutAdvice(ctx context.Context, a store.CachedAdvice) error
 	AdviceSummaries(ctx context.Context, question string) ([]store.CachedAdvice, error)
 	SetClasses(ctx context.Context, domain string, rows iter.Seq2[netip.Addr, store.ClassRow]) error
+	ClassDaily(ctx context.Context, domain string, w store.Window) ([]store.ClassTotals, error)
+}
+
+// Advisor answers questions about domains. It is safe for concurrent use.
+type Advisor struct {
+	c    Config
+	stop context.CancelFunc
+	ctx  context.Context // of work in the background
+	wg   sync.WaitGroup
+	// working holds the questions being worked on, so that one asked twice
+	// is worked out once.
+	mu      sync.Mutex
+	working map[string]*work
+	turn    chan struct{} // one answer at a time is worked out: it takes memory
+}
+
+// New returns an Advisor. Close ends what it does in the background.
+func New(c Config) *Advisor {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.MaxAddresses <= 0 {
+		c.MaxAddresses = 200_000
+	}
+	if len(c.Days) == 0 {
+		c.Days = []int{defaultDays}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	return &Advisor{c: c, ctx: ctx, stop: stop, working: map[string]*work{}, turn: make(chan struct{}, 1)}
+}
+
+// Close stops background work and waits for it.
+func (a *Advisor) Close() error {
+	a.stop()
+	a.wg.Wait()
+	return nil
+}
+
+// Advise works the answer out from the stored rows. A domain without reports
+// in the window gets the verdict insufficient-data, not an error.
+func (a *Advisor) Advise(ctx context.Context, name domain.Name, q Question) (*Advice, error) {
+	if name.IsZero() {
+		return nil, fmt.Errorf("advise: no domain given")
+	}
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	r, err := a.work(ctx, name, q)
+	if err != nil {
+		return nil, fmt.Errorf("advise %s: %w", name, err)
+	}
+	return r.advice, nil
+}
+
+// result is an answer with what is kept of it elsewhere.
+type result struct {
+	advice  *Advice
+	newest  bool      // the window ends with the newest report
+	since   store.Day // first day of the policy in force
+	version int64
+}
+
+// work works an answer out.
+func (a *Advisor) work(ctx context.Context, name domain.Name, q Question) (*result, error) {
+	r := &result{version: a.c.Store.DomainVersion(name.String())}
+	w, newest, err := a.window(ctx, name.String(), q)
+	if err != nil {
+		return nil, err
+	}
+	r.newest = newest
+	n := &analysis{a: a, ctx: ctx, name: name, window: w}
+	if r.advice, err = n.run(); err != nil {
+		return nil, err
+	}
+	r.since = n.policy.seen.since
+	if newest {
+		if err := a.c.Store.SetClasses(ctx, name.String(), n.classes()); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.daily(r.advice); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// window returns the days that a question is about, and whether they end with
+// the newest report.
+func (a *Advisor) window(ctx context.Context, name string, q Question) (store.Window, bool, error) {
+	days := q.Days
+	if days <= 0 {
+		days = defaultDays
+	}
+	days = min(days, maxDays)
+	newest, ok, err := a.c.Store.Newest(ctx, name)
+	if err != nil {
+		return store.Window{}, false, err
+	}
+	if !ok {
+		newest = store.DayOf(a.c.Now())
+	}
+	end := q.Until
+	if end == 0 {
+		end = newest
+	}
+	return store.Window{Begin: end - store.Day(days), End: end}, end == newest, nil
 }

@@ -48,20 +48,22 @@ type Advice struct {
 // Source is everything one service sent in the domain's name: one line however
 // many addresses it has.
 type Source struct {
-	ID         string         `json:"id"`   // stable for the same evidence; safe in a URL
-	Name       string         `json:"name"` // a domain name for a person to recognise, or a code such as "unnamed-networks" that the locale words
-	Class      Class          `json:"class"`
-	Messages   uint64         `json:"messages"`
-	Failing    uint64         `json:"failing"`
-	Addresses  []string       `json:"addresses"`
-	HeaderFrom []string       `json:"header_from"`
-	Reasons    []explain.Step `json:"reasons"`
-	DKIM       []string       `json:"dkim"`      // domains that signed and passed
-	SPF        []string       `json:"spf"`       // domains that passed SPF
-	PTR        []string       `json:"ptr"`       // host names, at most 10
-	Reporters  int            `json:"reporters"` // the most reporters that saw one kind of its mail
-	FirstDay   store.Day      `json:"first_day"`
-	LastDay    store.Day      `json:"last_day"`
+	ID        string   `json:"id"`   // stable for the same evidence; safe in a URL
+	Name      string   `json:"name"` // a domain name for a person to recognise, or a code such as "unnamed-networks" that the locale words
+	Class     Class    `json:"class"`
+	Messages  uint64   `json:"messages"`
+	Failing   uint64   `json:"failing"`
+	Addresses []string `json:"addresses"` // the busiest first; a kept answer lists at most 20
+	// AddressCount is how many addresses there are.
+	AddressCount int            `json:"address_count"`
+	HeaderFrom   []string       `json:"header_from"`
+	Reasons      []explain.Step `json:"reasons"`
+	DKIM         []string       `json:"dkim"`      // domains that signed and passed
+	SPF          []string       `json:"spf"`       // domains that passed SPF
+	PTR          []string       `json:"ptr"`       // host names, at most 10
+	Reporters    int            `json:"reporters"` // the most reporters that saw one kind of its mail
+	FirstDay     store.Day      `json:"first_day"`
+	LastDay      store.Day      `json:"last_day"`
 }
 
 // PolicyCost is what a policy would have cost in the window.
@@ -73,6 +75,15 @@ type PolicyCost struct {
 	IndirectAtRisk   uint64  `json:"indirect_at_risk"`   // failing messages of forwarders, counted apart
 	Stopped          uint64  `json:"stopped"`            // spoofed messages it would have stopped
 	Uncertain        uint64  `json:"uncertain"`          // failing messages of unknown sources
+	// RemainderAtRisk is failing messages of aligned sources: the few that
+	// break on the way from any sender. They are not in LegitimateAtRisk.
+	RemainderAtRisk uint64 `json:"remainder_at_risk"`
+	// Legitimate is the denominator of Share: all messages of aligned and
+	// broken sources and of forwarders.
+	Legitimate uint64 `json:"legitimate"`
+	// InForce is set for the policy that is published already: its figures
+	// say what it costs now.
+	InForce bool `json:"in_force,omitempty"`
 }
 
 // ClassDay is one day's messages by class of their source. A message that

@@ -1,0 +1,488 @@
+package advise
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"sekimori/dns"
+	"sekimori/domain"
+	"sekimori/explain"
+	"sekimori/internal/sources"
+	"sekimori/internal/store"
+)
+
+// Bounds of one analysis.
+const (
+	maxHistoryAddrs = 4000 // addresses whose days are read
+	maxGroupAddrs   = 60   // of them in one group
+	maxPTRs         = 20000
+	maxPermits      = 12 // author domains whose SPF record is read
+	maxAuthors      = 40 // author domains that are looked up
+)
+
+// analysis is the working out of one answer.
+type analysis struct {
+	a      *Advisor
+	ctx    context.Context
+	name   domain.Name
+	window store.Window
+
+	rows   *rowReader
+	hosts  []*host
+	groups []*group
+	scene  scene
+	policy policyState
+	days   int // days of the window with reports
+	notes  []explain.Step
+}
+
+// run does all of it.
+func (n *analysis) run() (*Advice, error) {
+	if err := n.read(); err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(n.budget())
+	if err := n.lookup(deadline); err != nil {
+		return nil, err
+	}
+	n.groups = gather(n.hosts, n.scene.ours)
+	n.survey()
+	if err := n.readDays(); err != nil {
+		return nil, err
+	}
+	for _, g := range n.groups {
+		n.scene.classify(g)
+	}
+	n.second()
+	n.groups = fold(n.groups)
+	return n.answer(), nil
+}
+
+func (n *analysis) budget() time.Duration {
+	switch b := n.a.c.PTRBudget; {
+	case b < 0:
+		return 0
+	case b == 0:
+		return 2 * time.Second
+	default:
+		return b
+	}
+}
+
+func (n *analysis) note(code string, args explain.Args) {
+	n.notes = append(n.notes, explain.Step{Code: code, Args: args})
+}
+
+// read sums the stored rows up by address: the window, and the time before it.
+func (n *analysis) read() error {
+	st, name := n.a.c.Store, n.name.String()
+	ours := n.name.Organizational().String()
+	n.rows = newRowReader(ours)
+	before := store.Window{Begin: n.window.End - history, End: n.window.Begin}
+	if before.End > before.Begin {
+		if err := st.Sources(n.ctx, name, before, n.a.c.MaxAddresses, func(r store.SourceRow) error {
+			n.rows.add(r, false)
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	if err := st.Sources(n.ctx, name, n.window, n.a.c.MaxAddresses, func(r store.SourceRow) error {
+		n.rows.add(r, true)
+		return nil
+	}); err != nil {
+		return err
+	}
+	n.hosts = make([]*host, 0, len(n.rows.hosts))
+	for _, h := range n.rows.hosts {
+		n.hosts = append(n.hosts, h)
+	}
+	slices.SortFunc(n.hosts, byMessages)
+
+	begin := min(before.Begin, n.window.Begin)
+	daily, err := st.DomainDaily(n.ctx, name, store.Window{Begin: begin, End: n.window.End})
+	if err != nil {
+		return err
+	}
+	n.scene = scene{
+		domain: name, ours: ours, window: n.window, begin: n.window.Begin, end: n.window.End,
+		permitOrg: map[string]bool{}, exists: map[string]bool{},
+	}
+	first := true
+	for _, d := range daily {
+		if d.Messages == 0 {
+			continue
+		}
+		if first || d.Day < n.scene.begin {
+			n.scene.begin, first = d.Day, false
+		}
+		if d.Day >= n.window.Begin {
+			n.days++
+		}
+	}
+	spans, err := st.PolicyHistory(n.ctx, name)
+	if err != nil {
+		return err
+	}
+	n.policy = policyAt(spans, n.window)
+	return nil
+}
+
+// lookup finds host names, our SPF records and the record published now.
+func (n *analysis) lookup(deadline time.Time) error {
+	resolver := n.a.c.Resolver
+	if n.budget() == 0 {
+		resolver = nil
+	}
+	addrs := make([]netip.Addr, 0, min(len(n.hosts), maxPTRs))
+	for _, h := range n.hosts {
+		if h.addr.IsValid() && len(addrs) < maxPTRs {
+			addrs = append(addrs, h.addr)
+		}
+	}
+	f := sources.Finder{Cache: n.a.c.Store, Resolver: resolver, Now: n.a.c.Now, Budget: n.budget()}
+	if resolver == nil {
+		f.Budget = -1
+	}
+	found, err := f.Names(n.ctx, addrs)
+	if err != nil {
+		if n.ctx.Err() != nil {
+			return n.ctx.Err()
+		}
+		n.note("note.names-not-kept", nil)
+	}
+	for _, h := range n.hosts {
+		names, ok := found.Names[h.addr]
+		h.describe(names, ok, n.scene.ours)
+	}
+	switch {
+	case len(addrs) == 0:
+	case found.Missing == len(addrs) && resolver == nil:
+		n.note("note.no-resolver", explain.Args{"addresses": int64(found.Missing)})
+	case found.Unreachable:
+		n.note("note.resolver-unreachable", explain.Args{"addresses": int64(found.Missing)})
+	case found.Missing > 0 || len(n.hosts) > len(addrs)+1:
+		n.note("note.names-missing", explain.Args{"addresses": int64(found.Missing + max(0, len(n.hosts)-len(addrs)-1)), "of": int64(len(n.hosts))})
+	}
+	if resolver == nil || found.Unreachable {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(n.ctx, deadline.Add(500*time.Millisecond))
+	defer cancel()
+	n.lookupRecords(ctx, resolver)
+	return n.ctx.Err()
+}
+
+// lookupRecords reads the SPF records of the busiest author domains, and
+// whether the author domains exist.
+func (n *analysis) lookupRecords(ctx context.Context, r dns.Resolver) {
+	var authors names
+	seen := map[string]*count{}
+	for _, h := range n.hosts {
+		for _, f := range h.headerFrom {
+			c := seen[f.name]
+			if c == nil {
+				if len(seen) >= 10000 {
+					continue
+				}
+				c = &count{}
+				seen[f.name] = c
+			}
+			c.sum(f.count)
+		}
+	}
+	for name, c := range seen {
+		if n.rows.org(name) == n.scene.ours {
+			authors = append(authors, named{name, *c})
+		}
+	}
+	list := authors.sorted(maxAuthors)
+	if i := slices.Index(list, n.scene.domain); i >= 0 {
+		list = slices.Delete(list, i, i+1)
+	}
+	list = slices.Insert(list, 0, n.scene.domain)
+	for i, name := range list {
+		if i < maxPermits {
+			p, err := sources.LookupPermit(ctx, r, name)
+			if err == nil {
+				n.scene.permit.Prefixes = append(n.scene.permit.Prefixes, p.Prefixes...)
+				for _, d := range p.Domains {
+					if o := sources.Organization(d); o != n.scene.ours {
+						n.scene.permitOrg[o] = true
+					}
+				}
+				if p.Found {
+					n.scene.exists[name] = true
+					continue
+				}
+			}
+		}
+		if e, ok := exists(ctx, r, name); ok {
+			n.scene.exists[name] = e
+		}
+	}
+	n.policy.published = publishedRecord(ctx, r, n.scene.domain)
+}
+
+// exists reports whether a name is in the DNS, as RFC 9989 §4.7 (np) has it:
+// no address and no mail exchanger means that it is not; false in the second
+// result means that it could not be found out.
+func exists(ctx context.Context, r dns.Resolver, name string) (exists, known bool) {
+	for _, t := range []dns.Type{dns.A, dns.AAAA, dns.MX} {
+		a, err := r.Lookup(ctx, name, t)
+		switch {
+		case err == nil && len(a.Records) > 0:
+			return true, true
+		case err == nil || isAbsent(err):
+		default:
+			return false, false
+		}
+	}
+	return false, true
+}
+
+// survey fills in what the groups tell about the domain as a whole.
+func (n *analysis) survey() {
+	s := &n.scene
+	s.direct, s.users = map[string]uint64{}, map[string]map[string]bool{}
+	s.networks, s.services = map[netip.Prefix]bool{}, map[string]bool{}
+	s.scattered, s.swarm = map[string]int{}, map[string]float64{}
+	nets := map[string]map[netip.Prefix]bool{}
+	for _, g := range n.groups {
+		for _, h := range g.hosts {
+			direct := h.spfAligned > 0 && h.spfAligned*5 >= h.all.messages
+			if direct || h.org == s.ours && h.passing() > 0 {
+				s.networks[network(h.addr)] = true
+			}
+			for _, f := range h.headerFrom {
+				if direct {
+					s.direct[f.name] += f.messages - f.failing
+				}
+				u := s.users[f.name]
+				if u == nil {
+					u = map[string]bool{}
+					s.users[f.name] = u
+				}
+				if len(u) < 3 {
+					u[g.key] = true
+				}
+			}
+			if h.bare*2 >= h.all.messages && h.kind != sources.Named && h.addr.IsValid() {
+				top := h.headerFrom.top()
+				if nets[top] == nil {
+					nets[top] = map[netip.Prefix]bool{}
+				}
+				nets[top][network(h.addr)] = true
+			}
+		}
+		if g.passing()*2 > g.all.messages && g.ptrOrg != s.ours {
+			if f := s.forwarding(g); f.score < forwardFrom {
+				for _, o := range []string{g.ptrOrg, g.foreign.top()} {
+					if o != "" && g.passing() >= 10 {
+						s.services[o] = true
+					}
+				}
+			}
+		}
+	}
+	for name, set := range nets {
+		s.scattered[name] = len(set)
+	}
+}
+
+// readDays reads the activity by day of the groups whose rhythm may decide.
+func (n *analysis) readDays() error {
+	s := &n.scene
+	st, ok := n.a.c.Store.(Historian)
+	if !ok {
+		return nil
+	}
+	candidates := make([]*group, 0, len(n.groups))
+	for _, g := range n.groups {
+		if !g.rest && (g.failing() > 0 || g.dkimAligned > 0) && g.spfAligned*2 < g.all.messages {
+			candidates = append(candidates, g)
+		}
+	}
+	slices.SortFunc(candidates, func(a, b *group) int {
+		return cmp.Or(cmp.Compare(b.window.failing, a.window.failing), cmp.Compare(b.all.failing, a.all.failing),
+			cmp.Compare(b.all.messages, a.all.messages), strings.Compare(a.key, b.key))
+	})
+	of := map[netip.Addr]*group{}
+	addrs := make([]netip.Addr, 0, 256)
+	for _, g := range candidates {
+		if len(addrs) >= maxHistoryAddrs {
+			break
+		}
+		for _, h := range g.hosts[:min(len(g.hosts), maxGroupAddrs)] {
+			of[h.addr] = g
+			addrs = append(addrs, h.addr)
+		}
+		g.days = map[store.Day]count{}
+	}
+	if len(addrs) == 0 {
+		return nil
+	}
+	w := store.Window{Begin: s.begin, End: s.end}
+	swarm := map[string]map[store.Day]count{}
+	err := st.History(n.ctx, s.domain, w, addrs, func(addr netip.Addr, day store.Day, messages, failing uint64) error {
+		g := of[addr]
+		if g == nil || messages == 0 {
+			return nil
+		}
+		had := g.days[day]
+		had.sum(count{messages, failing})
+		g.days[day] = had
+		if len(g.hosts) == 1 && g.bare*2 >= g.all.messages && g.ptrOrg == "" {
+			top := g.headerFrom.top()
+			if swarm[top] == nil {
+				swarm[top] = map[store.Day]count{}
+			}
+			// One voice for each host and day: a busy host is not the swarm.
+			had := swarm[top][day]
+			had.messages++
+			swarm[top][day] = had
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, g := range candidates {
+		if g.days != nil {
+			g.pattern = patternOf(g.days, s.begin, s.end)
+		}
+	}
+	for name, days := range swarm {
+		if s.scattered[name] >= 5 {
+			s.swarm[name] = patternOf(days, s.begin, s.end).business
+		}
+	}
+	return nil
+}
+
+// second looks again at groups that are unknown, now that it is known what the
+// others are: hosts around a source of ours are likely ours.
+func (n *analysis) second() {
+	s := &n.scene
+	for _, g := range n.groups {
+		if g.class != Broken || g.ptrOrg != s.ours {
+			continue
+		}
+		for _, h := range g.hosts {
+			s.networks[network(h.addr)] = true
+		}
+	}
+	for _, g := range n.groups {
+		if g.class == Unknown && !g.rest {
+			s.classify(g)
+		}
+	}
+}
+
+// fold makes one line of what one line says: the scattered hosts of a botnet,
+// the rented servers of one hoster, single addresses that nothing is known of.
+func fold(groups []*group) []*group {
+	out := make([]*group, 0, len(groups))
+	lines := map[string]*group{}
+	join := func(g *group, key, name string) {
+		l := lines[key]
+		if l == nil {
+			l = &group{key: key, name: name, finding: g.finding}
+			lines[key] = l
+			out = append(out, l)
+		}
+		l.hosts = append(l.hosts, g.hosts...)
+	}
+	for _, g := range groups {
+		single := strings.HasPrefix(g.key, "addr:") || strings.HasPrefix(g.key, "bare:")
+		noAuth := single || strings.HasSuffix(g.key, "/-")
+		switch {
+		case g.class == Spoof && noAuth:
+			join(g, "spoof/scattered", NameScattered)
+		case g.class == Spoof && g.most(sources.Numbered) && g.owner != "":
+			join(g, "spoof/hoster:"+g.owner, cmp.Or(g.foreign.top(), g.owner))
+		case g.class == Unknown && single:
+			join(g, "unknown/networks", NameNetworks)
+		case g.class == Broken && single:
+			if top := g.headerFrom.top(); top != "" {
+				g.name = top
+			}
+			out = append(out, g)
+		default:
+			out = append(out, g)
+		}
+	}
+	for _, l := range lines {
+		slices.SortFunc(l.hosts, byMessages)
+		l.tally()
+		nets := map[netip.Prefix]bool{}
+		for _, h := range l.hosts {
+			nets[network(h.addr)] = true
+		}
+		if l.name == NameScattered && len(l.hosts) > 1 {
+			l.steps = []explain.Step{{Code: "why.swarm", Args: explain.Args{
+				"addresses": int64(len(l.hosts)), "networks": int64(len(nets)), "messages": int64(l.all.messages),
+			}}}
+			if l.kinds[sources.Consumer] > 0 {
+				l.steps = append(l.steps, explain.Step{Code: "why.swarm-consumer", Args: explain.Args{
+					"addresses": int64(l.kinds[sources.Consumer]), "names": l.ptrs(3),
+				}})
+			}
+		}
+	}
+	return out
+}
+
+// classes gives the class of each address to the store.
+func (n *analysis) classes() iter.Seq2[netip.Addr, store.ClassRow] {
+	return func(yield func(netip.Addr, store.ClassRow) bool) {
+		for _, g := range n.groups {
+			row := store.ClassRow{Class: string(g.class), Source: g.id()}
+			for _, h := range g.hosts {
+				if !yield(h.addr, row) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// daily fills in the days from the store, where the classes now are.
+func (n *analysis) daily(a *Advice) error {
+	rows, err := n.a.c.Store.ClassDaily(n.ctx, n.name.String(), n.window)
+	if err != nil {
+		return err
+	}
+	a.Daily = []ClassDay{}
+	at := map[store.Day]int{}
+	for _, r := range rows {
+		i, ok := at[r.Day]
+		if !ok {
+			i = len(a.Daily)
+			at[r.Day] = i
+			a.Daily = append(a.Daily, ClassDay{Day: r.Day})
+		}
+		d := &a.Daily[i]
+		switch Class(r.Class) {
+		case Aligned:
+			// A failing message of an aligned source is shown with what
+			// cannot be told yet; the store counts passing ones as aligned.
+			d.Aligned += r.Messages
+		case Broken:
+			d.Broken += r.Messages
+		case Forwarder:
+			d.Forwarder += r.Messages
+		case Spoof:
+			d.Spoof += r.Messages
+		default:
+			d.Unknown += r.Messages
+		}
+	}
+	slices.SortFunc(a.Daily, func(a, b ClassDay) int { return cmp.Compare(a.Day, b.Day) })
+	return nil
+}

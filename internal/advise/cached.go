@@ -1,0 +1,149 @@
+package advise
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"sekimori/domain"
+	"sekimori/internal/store"
+)
+
+// Version of the rules by which answers are worked out. A kept answer of
+// another version is stale.
+const rules = 1
+
+// keptAddresses is how many addresses a kept answer lists of a source.
+const keptAddresses = 20
+
+// backgroundLimit bounds one answer that is worked out in the background.
+const backgroundLimit = 10 * time.Minute
+
+// kept is the document that is kept of an answer.
+type kept struct {
+	Rules  int     `json:"rules"`
+	Advice *Advice `json:"advice"`
+}
+
+// summary is the small document that the page of all domains reads.
+type summary struct {
+	Rules   int           `json:"rules"`
+	Summary DomainSummary `json:"summary"`
+}
+
+// work is one question being worked on.
+type work struct {
+	done   chan struct{}
+	advice *Advice
+	err    error
+}
+
+// key names a question in the store.
+func (q Question) key() string {
+	days := q.Days
+	if days <= 0 {
+		days = defaultDays
+	}
+	k := strconv.Itoa(min(days, maxDays))
+	if q.Until != 0 {
+		k += "@" + q.Until.String()
+	}
+	return k
+}
+
+// Cached returns the last answer at once, and whether it is of the newest
+// data. A stale answer is worked out anew in the background; where there is
+// none, it is worked out now. The sources of the answer list at most 20
+// addresses each.
+func (a *Advisor) Cached(ctx context.Context, name domain.Name, q Question) (*Advice, bool, error) {
+	if name.IsZero() {
+		return nil, false, errors.New("advise: no domain given")
+	}
+	c, ok, err := a.c.Store.Advice(ctx, name.String(), q.key())
+	if err != nil {
+		return nil, false, fmt.Errorf("advise %s: %w", name, err)
+	}
+	if ok {
+		var k kept
+		if err := json.Unmarshal(c.Doc, &k); err == nil && k.Rules == rules && k.Advice != nil {
+			fresh := c.Version == a.c.Store.DomainVersion(name.String())
+			if !fresh {
+				a.start(name, q)
+			}
+			return k.Advice, fresh, nil
+		}
+	}
+	w := a.start(name, q)
+	select {
+	case <-w.done:
+		return w.advice, w.err == nil, w.err
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+}
+
+// start works a question out in the background and keeps the answer. Asked
+// again meanwhile, it returns the work under way.
+func (a *Advisor) start(name domain.Name, q Question) *work {
+	key := name.String() + " " + q.key()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if w := a.working[key]; w != nil {
+		return w
+	}
+	w := &work{done: make(chan struct{})}
+	if a.ctx.Err() != nil {
+		w.err = a.ctx.Err()
+		close(w.done)
+		return w
+	}
+	a.working[key] = w
+	a.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(a.ctx, backgroundLimit)
+		defer cancel()
+		w.advice, w.err = a.keep(ctx, name, q)
+		a.mu.Lock()
+		delete(a.working, key)
+		a.mu.Unlock()
+		close(w.done)
+	})
+	return w
+}
+
+// keep works a question out and keeps the answer.
+func (a *Advisor) keep(ctx context.Context, name domain.Name, q Question) (*Advice, error) {
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	r, err := a.work(ctx, name, q)
+	if err != nil {
+		return nil, fmt.Errorf("advise %s: %w", name, err)
+	}
+	adv := r.advice
+	for i := range adv.Sources {
+		if s := &adv.Sources[i]; len(s.Addresses) > keptAddresses {
+			s.Addresses = s.Addresses[:keptAddresses:keptAddresses]
+		}
+	}
+	doc, err := json.Marshal(kept{rules, adv})
+	if err != nil {
+		return nil, fmt.Errorf("advise %s: %w", name, err)
+	}
+	sum, err := json.Marshal(summary{rules, r.summarize()})
+	if err != nil {
+		return nil, fmt.Errorf("advise %s: %w", name, err)
+	}
+	err = a.c.Store.PutAdvice(ctx, store.CachedAdvice{
+		Domain: name.String(), Question: q.key(), Version: r.version, Computed: a.c.Now().UTC(), Summary: sum, Doc: doc,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("advise %s: %w", name, err)
+	}
+	return adv, nil
+}

@@ -1,0 +1,408 @@
+package advise
+
+import (
+	"cmp"
+	"math"
+	"net/netip"
+	"slices"
+
+	"sekimori/explain"
+	"sekimori/internal/sources"
+	"sekimori/internal/store"
+)
+
+// finding is what was concluded about a group.
+type finding struct {
+	class Class
+	// score is for and against "ours", in points of about a factor of three
+	// in odds each. It decides only about groups that never pass.
+	score float64
+	steps []explain.Step
+}
+
+// scene is what is known about the domain as a whole.
+type scene struct {
+	domain string // the policy domain
+	ours   string // its organizational domain
+	begin  store.Day
+	end    store.Day
+	window store.Window
+
+	permit    sources.Permit             // our SPF records
+	permitOrg map[string]bool            // organizations that they include
+	direct    map[string]uint64          // messages by author domain that came from where our SPF record allows
+	users     map[string]map[string]bool // author domain → groups that use it, by key
+	networks  map[netip.Prefix]bool      // where mail of ours comes from directly
+	services  map[string]bool            // organizations that send for us and pass
+	scattered map[string]int             // author domain → networks that use it without any authentication
+	swarm     map[string]float64         // author domain → business value of all these together
+	exists    map[string]bool            // author domains looked up: whether the DNS has them
+}
+
+// weigh collects evidence for and against one answer.
+type weigh struct {
+	score float64
+	items []weighed
+}
+
+type weighed struct {
+	points float64
+	step   explain.Step
+}
+
+func (w *weigh) add(points float64, code string, args explain.Args) {
+	w.score += points
+	w.items = append(w.items, weighed{points, explain.Step{Code: code, Args: args}})
+}
+
+// steps returns the evidence, what speaks for the sign first, the strongest first.
+func (w *weigh) steps(sign float64) []explain.Step {
+	items := slices.Clone(w.items)
+	slices.SortStableFunc(items, func(a, b weighed) int { return cmp.Compare(sign*b.points, sign*a.points) })
+	out := make([]explain.Step, 0, len(items))
+	for _, i := range items {
+		out = append(out, i.step)
+	}
+	return out
+}
+
+// Thresholds on the score of a group that does not pass.
+const (
+	oursFrom      = 3.0  // at least: broken
+	spoofBare     = -2.0 // at most, without any authentication: spoof
+	spoofIdentity = -2.5 // at most, with an identity of its own: spoof
+	forwardFrom   = 2.0  // at least, of the forwarding score: forwarder
+)
+
+// classify decides what a group is.
+func (s *scene) classify(g *group) {
+	if g.rest {
+		s.classifyRest(g)
+		return
+	}
+	n := g.all.messages
+	own := g.ptrOrg == s.ours && s.ours != ""
+	switch {
+	case g.spfAligned*5 >= n || own && g.passing() > 0:
+		s.state(g, nil)
+	case g.dkimAligned > 0 && g.dkimAligned*20 >= n, g.ourSigFails*2 >= g.failing() && g.ourSigFails > 0, g.override*5 >= n:
+		f := s.forwarding(g)
+		switch {
+		case f.score >= forwardFrom:
+			g.finding = finding{class: Forwarder, steps: f.steps(1)}
+		case g.dkimAligned > 0 && g.dkimAligned*20 >= n:
+			s.state(g, f)
+		default:
+			s.weighIdentity(g)
+		}
+	case g.spfAligned > 0 && g.spfAligned*20 >= n:
+		s.state(g, nil)
+	default:
+		if f := s.forwarding(g); f.score >= forwardFrom+2 {
+			g.finding = finding{class: Forwarder, steps: f.steps(1)}
+			return
+		}
+		s.weighIdentity(g)
+	}
+}
+
+// state tells a source of ours that passes from one that is broken.
+func (s *scene) state(g *group, against *weigh) {
+	c := g.window
+	if c.messages == 0 {
+		c = g.all
+	}
+	steps := []explain.Step{}
+	if g.spfAligned > 0 {
+		steps = append(steps, explain.Step{Code: "why.passes-spf", Args: explain.Args{"messages": int64(g.spfAligned), "domains": g.spf.sorted(3)}})
+	}
+	if g.dkimAligned > 0 {
+		steps = append(steps, explain.Step{Code: "why.passes-dkim", Args: explain.Args{"messages": int64(g.dkimAligned), "domains": g.dkim.sorted(3)}})
+	}
+	if g.ptrOrg == s.ours {
+		steps = append(steps, explain.Step{Code: "why.own-name", Args: explain.Args{"names": g.ptrs(3)}})
+	}
+	if against != nil {
+		for _, i := range against.items {
+			if i.points <= -2 {
+				steps = append(steps, i.step)
+			}
+		}
+	}
+	share := ratio(c.failing, c.messages)
+	var dead []string // author domains of which everything fails
+	for _, h := range g.headerFrom {
+		if h.failing >= 10 && h.failing == h.messages {
+			dead = append(dead, h.name)
+		}
+	}
+	switch {
+	case c.failing >= 3 && share > 0.05:
+		g.finding = finding{class: Broken, steps: append([]explain.Step{{Code: "why.often-fails", Args: explain.Args{"failing": int64(c.failing), "messages": int64(c.messages), "share": share}}}, steps...)}
+	case len(dead) > 0 && c.failing > 0:
+		g.finding = finding{class: Broken, steps: append([]explain.Step{{Code: "why.author-fails", Args: explain.Args{"domains": dead}}}, steps...)}
+	default:
+		if c.failing > 0 {
+			steps = append(steps, explain.Step{Code: "why.seldom-fails", Args: explain.Args{"failing": int64(c.failing), "messages": int64(c.messages), "share": share}})
+		}
+		g.finding = finding{class: Aligned, steps: steps}
+	}
+}
+
+// forwarding weighs whether a group passes on mail that we sent.
+func (s *scene) forwarding(g *group) *weigh {
+	w := &weigh{}
+	n := float64(g.all.messages)
+	if share := float64(g.override) / n; share >= 0.2 {
+		w.add(4, "why.override", explain.Args{"share": share})
+	}
+	signed := g.dkimAligned + g.ourSigFails
+	if signed > 0 && float64(g.dkimAligned) >= n/2 {
+		w.add(0, "why.our-signature", explain.Args{"messages": int64(g.dkimAligned)})
+	}
+	if g.ptrOrg == s.ours {
+		w.add(-5, "why.own-name", explain.Args{"names": g.ptrs(3)})
+	}
+	if s.permitted(g) {
+		w.add(-5, "why.in-spf", nil)
+	} else if o := s.includedOrg(g); o != "" {
+		w.add(-5, "why.spf-include", explain.Args{"domain": o})
+	}
+	if float64(g.ownReturn) >= n/2 {
+		w.add(3, "why.own-return", explain.Args{"share": float64(g.ownReturn) / n})
+	}
+	var shared, direct uint64
+	for _, h := range g.headerFrom {
+		if d := s.direct[h.name]; d > 0 {
+			shared += h.messages
+			direct += d
+		}
+	}
+	switch {
+	case float64(shared) >= 0.8*n:
+		w.add(1.5, "why.shared-author", explain.Args{"domains": g.headerFrom.sorted(3)})
+		if r := float64(shared) / float64(direct); r < 0.05 {
+			w.add(1, "why.small-part", explain.Args{"share": r})
+		} else if r > 0.3 {
+			w.add(-2, "why.large-part", explain.Args{"share": r})
+		}
+	case float64(shared) <= 0.2*n:
+		w.add(-3, "why.own-author", explain.Args{"domains": g.headerFrom.sorted(3)})
+	}
+	foreign := g.foreign.top()
+	name := cmp.Or(g.ptrOrg, foreign)
+	switch hosts := g.ptrs(10); {
+	case slices.ContainsFunc(hosts, sources.Lists) || slices.ContainsFunc(g.spf.sorted(maxNames), sources.Lists):
+		w.add(2, "why.list-name", explain.Args{"names": append(hosts, foreign)[:1]})
+	case slices.ContainsFunc(hosts, sources.Forwards) || slices.ContainsFunc(g.spf.sorted(maxNames), sources.Forwards):
+		w.add(1.5, "why.forward-name", explain.Args{"names": append(hosts, foreign)[:1]})
+	}
+	if sources.Academic(name) {
+		w.add(1, "why.mailbox-provider", explain.Args{"domain": name})
+	}
+	if signed > 0 {
+		switch r := float64(g.ourSigFails) / float64(signed); {
+		case r >= 0.2:
+			w.add(1, "why.signature-breaks", explain.Args{"share": r})
+		case r >= 0.01:
+			w.add(0.5, "why.signature-breaks", explain.Args{"share": r})
+		}
+	}
+	if foreign != "" && foreign == g.ptrOrg && signed > 0 {
+		w.add(1, "why.own-envelope", explain.Args{"domain": foreign})
+	}
+	if p := g.pattern; p.known && p.period >= 5 && p.occasions >= 4 {
+		w.add(-2, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
+	}
+	return w
+}
+
+// weighIdentity decides about a group that does not pass: ours and broken, or
+// somebody else using our name.
+func (s *scene) weighIdentity(g *group) {
+	w := &weigh{}
+	n := float64(g.all.messages)
+	bare := float64(g.bare) >= n/2
+	lone := bare && g.ptrOrg == "" // nothing but an address
+	s.weighRelations(g, w)
+	s.weighName(g, w, bare)
+	s.weighTime(g, w, bare, lone)
+	s.weighAuthors(g, w)
+	if bare {
+		w.add(-1, "why.no-authentication", nil)
+	}
+	if lone {
+		if top := g.headerFrom.top(); s.scattered[top] >= 10 {
+			w.add(-2, "why.scattered", explain.Args{"networks": int64(s.scattered[top])})
+		}
+	}
+	if g.ourSigFails*2 >= g.failing() {
+		w.add(3, "why.broken-signature", explain.Args{"messages": int64(g.ourSigFails)})
+	}
+	limit := spoofIdentity
+	if bare {
+		limit = spoofBare
+	}
+	g.finding = finding{class: Unknown, score: w.score, steps: w.steps(1)}
+	switch {
+	case w.score >= oursFrom:
+		g.class = Broken
+	case w.score <= limit:
+		g.class = Spoof
+		g.steps = w.steps(-1)
+	}
+}
+
+// weighRelations weighs ties to what is known to be ours.
+func (s *scene) weighRelations(g *group, w *weigh) {
+	if g.ptrOrg == s.ours {
+		w.add(6, "why.own-name", explain.Args{"names": g.ptrs(3)})
+	}
+	near := 0
+	for _, h := range g.hosts {
+		if s.networks[network(h.addr)] {
+			near++
+		}
+	}
+	switch {
+	case s.permitted(g):
+		w.add(5, "why.in-spf", nil)
+	case near*2 > len(g.hosts):
+		w.add(4, "why.own-network", nil)
+	}
+	if o := s.includedOrg(g); o != "" {
+		w.add(4, "why.spf-include", explain.Args{"domain": o})
+	} else {
+		for _, o := range []string{g.ptrOrg, g.foreign.top()} {
+			if o != "" && o != s.ours && s.services[o] {
+				w.add(3, "why.our-vendor", explain.Args{"domain": o})
+				break
+			}
+		}
+	}
+}
+
+// weighName weighs what the hosts' names and identities tell.
+func (s *scene) weighName(g *group, w *weigh, bare bool) {
+	foreign := g.foreign.top()
+	switch {
+	case g.asked == 0:
+	case g.ptrOrg != "" && g.ptrOrg == foreign:
+		w.add(1.5, "why.vendor-host", explain.Args{"domain": foreign, "names": g.ptrs(3)})
+	case g.most(sources.Consumer):
+		w.add(-3, "why.consumer-line", explain.Args{"names": g.ptrs(3)})
+	case g.most(sources.Numbered):
+		if bare {
+			w.add(-1, "why.rented-server", explain.Args{"names": g.ptrs(3)})
+		} else {
+			w.add(-2, "why.rented-server-identity", explain.Args{"names": g.ptrs(3), "domain": foreign})
+		}
+	case g.most(sources.Nameless):
+		w.add(-1.5, "why.no-name", nil)
+	}
+}
+
+// weighTime weighs the rhythm of a group.
+func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
+	p := g.pattern
+	horizon := int(s.end - s.begin)
+	if !p.known {
+		if span := int(g.last-g.first) + 1; span <= 5 && g.first-s.begin >= 14 && !bare {
+			w.add(-2, "why.short-burst", explain.Args{"days": int64(span), "from": g.first.String()})
+		}
+		return
+	}
+	business := p.business
+	if lone && s.swarm[g.headerFrom.top()] >= 3.3 {
+		business = 0 // the whole swarm keeps these hours
+	}
+	switch {
+	case p.period >= 5 && p.occasions >= 3 && lone && s.scattered[g.headerFrom.top()] >= 10 && p.occasions < 8:
+		// Among many hosts that come and go, some are regular by chance.
+		w.add(0.5, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
+	case p.period >= 5 && p.occasions >= 3:
+		w.add(4, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
+	case p.period >= 26:
+		w.add(2.5, "why.twice", explain.Args{"days": int64(p.period)})
+	case business >= 6:
+		w.add(6, "why.business-days", explain.Args{"active": int64(p.active)})
+	case business >= 4.5:
+		w.add(4, "why.business-days", explain.Args{"active": int64(p.active)})
+	case business >= 3.3:
+		w.add(2.5, "why.business-days", explain.Args{"active": int64(p.active)})
+	case p.span >= 30 && p.active*3 >= p.span && !lone:
+		w.add(2, "why.steady", explain.Args{"active": int64(p.active), "span": int64(p.span)})
+	}
+	if p.span > 5 || bare && lone {
+		return
+	}
+	switch {
+	case horizon >= 28 && p.isNew:
+		w.add(-3, "why.short-burst", explain.Args{"days": int64(p.span), "from": g.first.String()})
+	case horizon >= 28:
+		w.add(-1.5, "why.short-burst", explain.Args{"days": int64(p.span), "from": g.first.String()})
+	}
+	if g.asked == 0 && !bare {
+		// Without host names a yearly run and a rented server look alike.
+		w.add(1, "why.name-not-known", nil)
+	}
+}
+
+// weighAuthors weighs the author domains that a group uses.
+func (s *scene) weighAuthors(g *group, w *weigh) {
+	top := g.headerFrom.top()
+	if top == "" || top == s.domain {
+		return
+	}
+	exists, asked := s.exists[top]
+	switch {
+	case asked && !exists:
+		w.add(-2, "why.author-not-in-dns", explain.Args{"domain": top})
+	case len(s.users[top]) == 1 && g.pattern.active >= 10:
+		w.add(1.5, "why.only-user", explain.Args{"domain": top})
+	case asked && exists && s.direct[top] > 0:
+		w.add(0.5, "why.author-used", explain.Args{"domain": top})
+	}
+}
+
+// classifyRest decides about the addresses that were not looked at one by one.
+func (s *scene) classifyRest(g *group) {
+	class, code := Unknown, "why.rest"
+	if g.bare*10 >= g.failing()*9 && g.failing() > 0 {
+		class, code = Spoof, "why.rest-no-authentication"
+	}
+	g.finding = finding{class: class, steps: []explain.Step{{Code: code, Args: explain.Args{"messages": int64(g.all.messages)}}}}
+}
+
+// permitted reports whether our SPF records allow most of the group's hosts now.
+func (s *scene) permitted(g *group) bool {
+	n := 0
+	for _, h := range g.hosts {
+		if s.permit.Addr(h.addr) {
+			n++
+		}
+	}
+	return n*2 > len(g.hosts)
+}
+
+// includedOrg returns the organization behind the group that our SPF records
+// include, "" for none.
+func (s *scene) includedOrg(g *group) string {
+	for _, o := range []string{g.ptrOrg, g.foreign.top()} {
+		if o != "" && o != s.ours && s.permitOrg[o] {
+			return o
+		}
+	}
+	return ""
+}
+
+func ratio(a, b uint64) float64 {
+	if b == 0 {
+		return 0
+	}
+	r := float64(a) / float64(b)
+	if math.IsNaN(r) {
+		return 0
+	}
+	return r
+}

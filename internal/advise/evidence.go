@@ -1,0 +1,265 @@
+package advise
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"sekimori/internal/sources"
+	"sekimori/internal/store"
+)
+
+// maxNames bounds the different names that are kept of one address or of one
+// source: further ones are counted in messages only.
+const maxNames = 12
+
+// count is messages by outcome.
+type count struct{ messages, failing uint64 }
+
+func (c *count) add(n uint64, failing bool) {
+	c.messages += n
+	if failing {
+		c.failing += n
+	}
+}
+
+func (c *count) sum(o count) {
+	c.messages += o.messages
+	c.failing += o.failing
+}
+
+// named is a name with its messages.
+type named struct {
+	name string
+	count
+}
+
+// names is a short list of names with their messages.
+type names []named
+
+func (l *names) add(name string, c count) {
+	for i := range *l {
+		if (*l)[i].name == name {
+			(*l)[i].sum(c)
+			return
+		}
+	}
+	if len(*l) < maxNames {
+		*l = append(*l, named{name, c})
+	}
+}
+
+func (l *names) merge(o names) {
+	for _, n := range o {
+		l.add(n.name, n.count)
+	}
+}
+
+// top returns the name with the most messages, "" for none.
+func (l names) top() string {
+	best := -1
+	for i := range l {
+		if best < 0 || l[i].messages > l[best].messages || l[i].messages == l[best].messages && l[i].name < l[best].name {
+			best = i
+		}
+	}
+	if best < 0 {
+		return ""
+	}
+	return l[best].name
+}
+
+// sorted returns the names, the most messages first, at most limit of them.
+func (l names) sorted(limit int) []string {
+	c := slices.Clone(l)
+	slices.SortFunc(c, func(a, b named) int {
+		switch {
+		case a.messages != b.messages && a.messages > b.messages:
+			return -1
+		case a.messages != b.messages:
+			return 1
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	out := make([]string, 0, min(len(c), limit))
+	for _, n := range c[:min(len(c), limit)] {
+		out = append(out, n.name)
+	}
+	return out
+}
+
+// evidence is what stored rows say about an address, or about a group of them.
+type evidence struct {
+	all    count // over the whole history that was read
+	window count // of it, in the window that was asked for
+
+	spfAligned  uint64 // passed DMARC by SPF: sent by whom our SPF record names
+	dkimAligned uint64 // passed DMARC by DKIM alone
+	ourSigFails uint64 // failed with a signature of ours that did not verify
+	foreignAuth uint64 // failed, and another organization's SPF or DKIM passed
+	bare        uint64 // failed with nothing at all
+	ownReturn   uint64 // our envelope sender, from where our SPF record does not allow it
+	override    uint64 // the receiver named it forwarded, a list or a trusted forwarder
+
+	headerFrom names // author domains
+	dkim       names // signing domains that passed
+	spf        names // envelope domains that passed SPF
+	foreign    names // organizations other than ours that passed SPF or DKIM
+
+	first, last store.Day // zero while all.messages is 0
+	reporters   int       // most reporters in one row
+}
+
+func (e *evidence) failing() uint64 { return e.all.failing }
+func (e *evidence) passing() uint64 { return e.all.messages - e.all.failing }
+
+// sum adds another evidence to e.
+func (e *evidence) sum(o *evidence) {
+	if o.all.messages > 0 {
+		if e.all.messages == 0 || o.first < e.first {
+			e.first = o.first
+		}
+		if e.all.messages == 0 || o.last > e.last {
+			e.last = o.last
+		}
+	}
+	e.all.sum(o.all)
+	e.window.sum(o.window)
+	e.spfAligned += o.spfAligned
+	e.dkimAligned += o.dkimAligned
+	e.ourSigFails += o.ourSigFails
+	e.foreignAuth += o.foreignAuth
+	e.bare += o.bare
+	e.ownReturn += o.ownReturn
+	e.override += o.override
+	e.headerFrom.merge(o.headerFrom)
+	e.dkim.merge(o.dkim)
+	e.spf.merge(o.spf)
+	e.foreign.merge(o.foreign)
+	e.reporters = max(e.reporters, o.reporters)
+}
+
+// host is one address.
+type host struct {
+	addr netip.Addr
+	evidence
+	ptr   []string // host names, lower case
+	asked bool     // ptr is known, also when empty
+	kind  sources.Kind
+	org   string // organization in a chosen name, "" for other kinds
+	owner string // organization in any name: the hoster, the provider
+}
+
+// rowReader gathers rows into hosts.
+type rowReader struct {
+	ours  string // our organizational domain
+	hosts map[netip.Addr]*host
+	orgs  map[string]string // organizational domains by name
+	text  map[string]string // one copy of each name
+	first store.Day         // of all rows
+	last  store.Day
+}
+
+func newRowReader(ours string) *rowReader {
+	return &rowReader{ours: ours, hosts: map[netip.Addr]*host{}, orgs: map[string]string{}, text: map[string]string{}}
+}
+
+// org returns the organizational domain of a name. The cache is bounded: the
+// names in reports are anybody's.
+func (r *rowReader) org(name string) string {
+	if o, ok := r.orgs[name]; ok {
+		return o
+	}
+	if len(r.orgs) >= 1<<17 {
+		clear(r.orgs)
+	}
+	o := r.intern(sources.Organization(name))
+	r.orgs[r.intern(name)] = o
+	return o
+}
+
+func (r *rowReader) intern(s string) string {
+	if t, ok := r.text[s]; ok {
+		return t
+	}
+	if len(r.text) >= 1<<17 {
+		clear(r.text)
+	}
+	s = strings.Clone(s)
+	r.text[s] = s
+	return s
+}
+
+// add takes one row of the window, or of the time before it.
+func (r *rowReader) add(row store.SourceRow, inWindow bool) {
+	if row.Messages == 0 {
+		return
+	}
+	h := r.hosts[row.Addr]
+	if h == nil {
+		h = &host{addr: row.Addr}
+		r.hosts[row.Addr] = h
+	}
+	if len(r.hosts) == 1 && h.all.messages == 0 || row.FirstDay < r.first {
+		r.first = row.FirstDay
+	}
+	r.last = max(r.last, row.LastDay)
+	if h.all.messages == 0 || row.FirstDay < h.first {
+		h.first = row.FirstDay
+	}
+	if h.all.messages == 0 || row.LastDay > h.last {
+		h.last = row.LastDay
+	}
+	n, failing := row.Messages, !row.Aligned()
+	c := count{}
+	c.add(n, failing)
+	h.all.sum(c)
+	if inWindow {
+		h.window.sum(c)
+	}
+	h.reporters = max(h.reporters, row.Reporters)
+	h.headerFrom.add(r.intern(row.HeaderFrom), c)
+
+	if row.DKIMDomain != "" {
+		h.dkim.add(r.intern(row.DKIMDomain), c)
+		if o := r.org(row.DKIMDomain); o != r.ours {
+			h.foreign.add(o, c)
+		}
+	}
+	spfForeign := false
+	if row.SPFDomain != "" {
+		h.spf.add(r.intern(row.SPFDomain), c)
+		if o := r.org(row.SPFDomain); o != r.ours {
+			spfForeign = true
+			if row.DKIMDomain == "" || r.org(row.DKIMDomain) != o {
+				h.foreign.add(o, c)
+			}
+		}
+	}
+	ourEnvelope := row.EnvelopeDomain != "" && r.org(row.EnvelopeDomain) == r.ours
+	switch {
+	case row.SPFAligned:
+		h.spfAligned += n
+	case row.DKIMAligned:
+		h.dkimAligned += n
+		if ourEnvelope && row.SPFDomain == "" {
+			h.ownReturn += n
+		}
+	case row.DKIMFailed != "" && r.org(row.DKIMFailed) == r.ours:
+		h.ourSigFails += n
+		if spfForeign {
+			h.foreignAuth += n
+		}
+		if ourEnvelope && row.SPFDomain == "" {
+			h.ownReturn += n
+		}
+	case spfForeign, row.DKIMDomain != "":
+		h.foreignAuth += n
+	default:
+		h.bare += n
+	}
+	switch row.Override {
+	case "forwarded", "mailing_list", "trusted_forwarder":
+		h.override += n
+	}
+}

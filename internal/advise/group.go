@@ -1,0 +1,214 @@
+package advise
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base32"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"sekimori/internal/sources"
+	"sekimori/internal/store"
+)
+
+// Codes that stand for a name where a source has none. A name without a dot
+// is such a code; its sentence is "source." and the code.
+const (
+	NameScattered = "scattered-hosts"  // many unrelated hosts without any authentication
+	NameNetworks  = "unnamed-networks" // hosts of which no name is known
+	NameRest      = "small-sources"    // addresses beyond the number that is looked at one by one
+)
+
+// group is one service: the addresses that one organization sends from in one
+// manner.
+type group struct {
+	key  string
+	name string
+	evidence
+	hosts   []*host
+	days    map[store.Day]count // activity by day, where it was read
+	pattern pattern
+	ptrOrg  string // the organization in most hosts' chosen names
+	owner   string // the organization in most hosts' names of any kind
+	kinds   map[sources.Kind]int
+	asked   int // hosts whose names are known
+	rest    bool
+
+	finding
+}
+
+// id names a source in URLs: stable for the same key.
+func (g *group) id() string {
+	h := sha256.Sum256([]byte(g.key))
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(h[:10]))
+}
+
+// network returns the surroundings of an address that one customer usually
+// has to itself: /24 of IPv4, /48 of IPv6.
+func network(a netip.Addr) netip.Prefix {
+	bits := 24
+	if a.Is6() && !a.Is4In6() {
+		bits = 48
+	}
+	p, _ := a.Unmap().Prefix(bits)
+	return p
+}
+
+// describe fills in what a host's names tell.
+func (h *host) describe(ptr []string, asked bool, ours string) {
+	h.ptr, h.asked = ptr, asked
+	h.kind, h.org, h.owner = sources.Nameless, "", ""
+	for _, name := range ptr {
+		k, org := sources.KindOf(name, h.addr), sources.Organization(name)
+		if h.owner == "" || org == ours {
+			h.owner = org
+		}
+		switch {
+		case k == sources.Named && (h.org == "" || org == ours):
+			h.kind, h.org = k, org
+		case h.kind == sources.Nameless || h.kind == sources.Numbered && k == sources.Consumer:
+			h.kind = k
+		}
+	}
+}
+
+// keyOf says which service a host belongs to: the key, and a name for people.
+func keyOf(h *host, ours string) (key, name string) {
+	related := h.passing() > 0 || h.ourSigFails > 0
+	foreign := h.foreign.top()
+	switch {
+	case !h.addr.IsValid():
+		return "rest", NameRest
+	case h.org == ours && h.passing() > 0:
+		return "own", ours
+	case h.org == ours:
+		// Ours and failing: one line for each system, told by its author domain.
+		return "own/" + h.headerFrom.top(), hostName(h)
+	case h.org != "" && related:
+		return "org:" + h.org, h.org
+	case h.org != "" && foreign == h.org:
+		return "org:" + h.org + "/", h.org
+	case h.org != "" && foreign != "":
+		return "org:" + h.org + "/" + foreign, foreign
+	case h.org != "":
+		return "org:" + h.org + "/-", h.org
+	case h.spfAligned > 0:
+		return "spf:" + h.spf.top(), h.spf.top()
+	case related && foreign != "":
+		return "org:" + foreign, foreign
+	case related:
+		net := network(h.addr).String()
+		return "net:" + net, net
+	case foreign != "":
+		return "org:" + foreign + "/", foreign
+	case h.kind == sources.Consumer:
+		return "addr:" + h.addr.String(), h.addr.String()
+	}
+	return "bare:" + network(h.addr).String() + "/" + h.headerFrom.top(), h.addr.String()
+}
+
+func hostName(h *host) string {
+	for _, p := range h.ptr {
+		if sources.Organization(p) == h.org {
+			return p
+		}
+	}
+	return h.org
+}
+
+// gather makes groups of hosts. Hosts that failed altogether join the group of
+// their organization that passes, when the same identity passed there too.
+func gather(hosts []*host, ours string) []*group {
+	byKey := map[string]*group{}
+	var list []*group
+	for _, h := range hosts {
+		key, name := keyOf(h, ours)
+		g := byKey[key]
+		if g == nil {
+			g = &group{key: key, name: name, rest: key == "rest"}
+			byKey[key] = g
+			list = append(list, g)
+		}
+		g.hosts = append(g.hosts, h)
+	}
+	for _, g := range list {
+		g.tally()
+	}
+	out := list[:0]
+	for _, g := range list {
+		base, _, failing := strings.Cut(g.key, "/")
+		if p := byKey[base]; failing && strings.HasPrefix(base, "org:") && p != nil && p != g && p.sameStream(g) {
+			p.hosts = append(p.hosts, g.hosts...)
+			p.tally()
+			continue
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+// sameStream reports whether failing hosts look like the failing remainder of
+// a passing service: the same author domains and the same identities.
+func (g *group) sameStream(o *group) bool {
+	if o.failing() > g.all.messages/5+5 {
+		return false
+	}
+	for _, n := range o.headerFrom {
+		if !slices.ContainsFunc(g.headerFrom, func(m named) bool { return m.name == n.name && m.messages > m.failing }) {
+			return false
+		}
+	}
+	for _, n := range o.foreign {
+		if !slices.ContainsFunc(g.foreign, func(m named) bool { return m.name == n.name }) {
+			return false
+		}
+	}
+	return true
+}
+
+// tally sums the hosts up.
+func (g *group) tally() {
+	g.evidence = evidence{}
+	g.kinds, g.asked = map[sources.Kind]int{}, 0
+	var orgs, owners names
+	for _, h := range g.hosts {
+		g.sum(&h.evidence)
+		if h.asked {
+			g.asked++
+			g.kinds[h.kind]++
+		}
+		if h.org != "" {
+			orgs.add(h.org, h.all)
+		}
+		if h.owner != "" {
+			owners.add(h.owner, h.all)
+		}
+	}
+	g.ptrOrg, g.owner = orgs.top(), owners.top()
+}
+
+// most reports whether more than half of the hosts whose names are known have
+// names of the kind.
+func (g *group) most(k sources.Kind) bool { return g.asked > 0 && g.kinds[k]*2 > g.asked }
+
+// ptrs returns some host names, those of the busiest hosts first.
+func (g *group) ptrs(limit int) []string {
+	out := []string{}
+	for _, h := range g.hosts {
+		for _, p := range h.ptr {
+			if len(out) == limit {
+				return out
+			}
+			if !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// byMessages orders hosts, the busiest first.
+func byMessages(a, b *host) int {
+	return cmp.Or(cmp.Compare(b.window.messages, a.window.messages), cmp.Compare(b.all.messages, a.all.messages), a.addr.Compare(b.addr))
+}

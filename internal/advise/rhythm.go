@@ -1,0 +1,160 @@
+package advise
+
+import (
+	"math"
+	"slices"
+
+	"sekimori/internal/store"
+)
+
+// pattern is how a source's messages lie in time.
+type pattern struct {
+	known     bool // days were read; otherwise only span and first are set
+	active    int  // days with messages
+	span      int  // days from first to last, both counted
+	occasions int  // runs of activity with at least gap quiet days between
+	// period is the days between the beginnings of occasions, where these are
+	// regular: 7 for weekly, about 30 for monthly; 0 for none.
+	period int
+	// business is how surely business days are busier than weekends: the z
+	// value of a rank sum test. From 3.3 on it is hardly chance.
+	business float64
+	// isNew is set when the first message came well after the first report.
+	isNew bool
+}
+
+// gap is how many quiet days part two occasions.
+const gap = 4
+
+// patternOf reads a pattern from activity by day. begin is the first day of
+// which there are reports of the domain, end the exclusive last.
+func patternOf(days map[store.Day]count, begin, end store.Day) pattern {
+	p := pattern{known: true, active: len(days)}
+	if len(days) == 0 {
+		return p
+	}
+	list := make([]store.Day, 0, len(days))
+	for d := range days {
+		list = append(list, d)
+	}
+	slices.Sort(list)
+	first, last := list[0], list[len(list)-1]
+	p.span = int(last-first) + 1
+	p.isNew = first-begin >= 14
+	starts := []store.Day{first}
+	for i := 1; i < len(list); i++ {
+		if int(list[i]-list[i-1]) > gap {
+			starts = append(starts, list[i])
+		}
+	}
+	p.occasions = len(starts)
+	p.period = period(starts)
+	p.business = businessDays(days, first, last)
+	return p
+}
+
+// period finds a regular distance between the beginnings of occasions. Small
+// shifts are human: a run on the 25th, or on the first business day.
+func period(starts []store.Day) int {
+	if len(starts) < 3 {
+		if len(starts) == 2 {
+			if d := int(starts[1] - starts[0]); d >= 26 && d <= 36 || d >= 84 && d <= 98 || d >= 175 && d <= 190 || d >= 355 && d <= 375 {
+				return d
+			}
+		}
+		return 0
+	}
+	gaps := make([]int, len(starts)-1)
+	for i := range gaps {
+		gaps[i] = int(starts[i+1] - starts[i])
+	}
+	sorted := slices.Clone(gaps)
+	slices.Sort(sorted)
+	median := sorted[len(sorted)/2]
+	if median < 5 {
+		return 0
+	}
+	slack := max(1, median/6)
+	near := 0
+	for _, g := range gaps {
+		// An occasion may be left out: twice the period is regular too.
+		k := max(1, (g+median/2)/median)
+		if k <= 3 && abs(g-k*median) <= slack*k {
+			near++
+		}
+	}
+	if near*5 < len(gaps)*4 {
+		return 0
+	}
+	return median
+}
+
+// businessDays compares the messages of Monday to Friday with those of
+// Saturday and Sunday between first and last, quiet days included, by a rank
+// sum test (Mann and Whitney, normal approximation, corrected for ties). UTC
+// days are close enough to the days of a sender: a shift of nine hours moves
+// an office's whole day by less than one.
+func businessDays(days map[store.Day]count, first, last store.Day) float64 {
+	type day struct {
+		n       uint64
+		weekend bool
+	}
+	list := make([]day, 0, int(last-first)+1)
+	n1, n2 := 0.0, 0.0
+	for d := first; d <= last; d++ {
+		w := weekend(d)
+		list = append(list, day{days[d].messages, w})
+		if w {
+			n2++
+		} else {
+			n1++
+		}
+	}
+	if n1 < 5 || n2 < 2 {
+		return 0
+	}
+	slices.SortFunc(list, func(a, b day) int {
+		switch {
+		case a.n < b.n:
+			return -1
+		case a.n > b.n:
+			return 1
+		}
+		return 0
+	})
+	total := n1 + n2
+	ranks, ties := 0.0, 0.0 // sum of the business days' ranks
+	for i := 0; i < len(list); {
+		j := i
+		for j < len(list) && list[j].n == list[i].n {
+			j++
+		}
+		rank, t := float64(i+j+1)/2, float64(j-i)
+		ties += t*t*t - t
+		for _, d := range list[i:j] {
+			if !d.weekend {
+				ranks += rank
+			}
+		}
+		i = j
+	}
+	u := ranks - n1*(n1+1)/2
+	variance := n1 * n2 / 12 * (total + 1 - ties/(total*(total-1)))
+	if variance <= 0 {
+		return 0
+	}
+	return (u - n1*n2/2) / math.Sqrt(variance)
+}
+
+// weekend reports whether a day is a Saturday or Sunday. 1970-01-01 was a Thursday.
+func weekend(d store.Day) bool {
+	w := (int(d)%7 + 7 + 4) % 7 // 0 is Sunday
+	return w == 0 || w == 6
+}
+
+func abs(n int) int {
+	if n < 0 {
+		return -n
+	}
+	return n
+}
