@@ -106,15 +106,29 @@ func (o *output) xml(r *receiver, k reportKey, m *ministry) (name string, xml []
 			o.totals.messages += records[i].Count
 		}
 	}
-	var b bytes.Buffer
-	if err := writeXML(&b, rep, records); err != nil {
+	if xml, err = write(rep, records); err != nil {
 		return "", nil, fmt.Errorf("%s %s: %w", k.policy, begin.Format(time.DateOnly), err)
 	}
-	xml = b.Bytes()
 	if r.edit != nil {
 		xml = r.edit(xml, k)
 	}
 	return fmt.Sprintf("%s!%s!%d!%d", r.org, k.policy, begin.Unix(), end.Unix()), xml, nil
+}
+
+// write is the report as a document of its form.
+func write(rep aggregate.Report, records []aggregate.Record) ([]byte, error) {
+	var b bytes.Buffer
+	w, err := aggregate.NewWriter(&b, rep.Form, rep)
+	if err != nil {
+		return nil, err
+	}
+	for i := range records {
+		if err := w.WriteRecord(&records[i]); err != nil {
+			return nil, err
+		}
+	}
+	err = w.Close()
+	return b.Bytes(), err
 }
 
 // wrap puts a report into the container that its receiver uses, and returns

@@ -64,7 +64,7 @@ const jst = 9 * time.Hour
 // are not.
 var receivers = []receiver{
 	{org: "kensaku-mail.example", email: "noreply-dmarc-support@kensaku-mail.example", contact: "https://help.kensaku-mail.example/dmarc",
-		share: 0.34, form: aggregate.RFC7489, wrap: zipped, selector: true, knowsForwarders: true, id: numeric},
+		share: 0.34, form: aggregate.RFC7489, wrap: zipped, envelopeFrom: true, selector: true, knowsForwarders: true, id: numeric},
 	{org: "mado-online.example", name: "Mado Online", email: "dmarcreport@mado-online.example",
 		share: 0.22, form: aggregate.RFC7489, wrap: gzipped, exclusiveEnd: true, selector: true, envelopeFrom: true, envelopeTo: true, id: hexadecimal,
 		edit: func(x []byte, _ reportKey) []byte {
@@ -77,7 +77,7 @@ var receivers = []receiver{
 	{org: "minato-isp.example", email: "dmarc-noreply@minato-isp.example",
 		share: 0.06, form: aggregate.RFC7489, wrap: mailZip, zone: jst, envelopeFrom: true, knowsForwarders: true, id: dotted},
 	{org: "sakurane.example", name: "Sakurane Hosting", email: "dmarc@sakurane.example", contact: "https://www.sakurane.example/contact",
-		share: 0.05, form: aggregate.RFC7489, wrap: plainXML, zone: jst, selector: true, id: dotted},
+		share: 0.05, form: aggregate.RFC7489, wrap: plainXML, zone: jst, envelopeFrom: true, selector: true, id: dotted},
 	{org: "teigaku-mobile.example", email: "dmarc-report@teigaku-mobile.example",
 		share: 0.05, form: aggregate.RFC9990, wrap: zipped, zone: jst, generator: "carrier-mail 7.2", id: dotted},
 	{org: "nordpost.example", email: "noreply-dmarc@sicher.nordpost.example", contact: "https://postmaster.nordpost.example/dmarc",
@@ -85,7 +85,7 @@ var receivers = []receiver{
 	{org: "cloudgate.example", name: "CloudGate Email Security", email: "dmarc-reports@cloudgate.example",
 		share: 0.03, form: aggregate.RFC9990, wrap: mailGzip, envelopeFrom: true, envelopeTo: true, knowsForwarders: true, generator: "cloudgate 2026.8", id: hexadecimal},
 	{org: "u-kasumi.example", name: "University of Kasumi", email: "postmaster@u-kasumi.example",
-		share: 0.02, form: aggregate.RFC7489, wrap: gzipped, zone: jst, weekly: true, selector: true, id: dotted},
+		share: 0.02, form: aggregate.RFC7489, wrap: gzipped, zone: jst, weekly: true, envelopeFrom: true, selector: true, id: dotted},
 	{org: "kigyou-gw.example", email: "dmarc@kigyou-gw.example",
 		share: 0.02, form: aggregate.RFC7489, wrap: gzipped, envelopeFrom: true, id: dotted,
 		edit: func(x []byte, k reportKey) []byte {
@@ -100,7 +100,7 @@ var receivers = []receiver{
 	{org: "pref-nagisa.example", name: "渚県情報基盤課", email: "mail-admin@pref-nagisa.example",
 		share: 0.015, form: aggregate.RFC9990, wrap: plainXML, zone: jst, exclusiveEnd: true, id: dotted},
 	{org: "ichou-shi.example", name: "Ichou City", email: "joho@ichou-shi.example",
-		share: 0.01, form: aggregate.RFC7489, wrap: gzipped, zone: jst, id: dotted, edit: cityOffice},
+		share: 0.01, form: aggregate.RFC7489, wrap: gzipped, zone: jst, envelopeFrom: true, id: dotted, edit: cityOffice},
 }
 
 // cityOffice is the work of a home-made script: each kind of slip on a few days.
