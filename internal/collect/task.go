@@ -1,0 +1,152 @@
+package collect
+
+import (
+	"context"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sekimori/internal/store"
+)
+
+// task is one input file being dealt with. It is finished when it was read,
+// its spawned jobs have run, and every report of it is committed.
+type task struct {
+	run     *run
+	root    root
+	budget  *budget
+	f       *os.File // of a file
+	upload  *upload  // of ImportReader
+	started time.Time
+
+	pending atomic.Int64 // the reading, jobs, and reports on their way
+	mu      sync.Mutex
+	res     store.FileResult
+}
+
+// open reads the file with everything in it.
+func (t *task) open(content *io.SectionReader, size int64) {
+	defer t.finish()
+	o := *t.run.opener
+	o.visit, o.budget = t, t.budget
+	counted := &countingReader{r: &contextReader{t.run.ctx, content}, n: &t.run.read}
+	_, err := o.open(t.run.ctx, &entry{r: counted, at: content, size: size})
+	t.run.read.Add(size - counted.own)
+	if err != nil {
+		if isFatal(err) {
+			t.run.abort(err)
+			return
+		}
+		if err := t.fail(t.run.ctx, "", err, nil); err != nil {
+			t.run.abort(err)
+		}
+	}
+}
+
+// countingReader counts bytes for the progress.
+type countingReader struct {
+	r   io.Reader
+	n   *atomic.Int64
+	own int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n.Add(int64(n))
+	c.own += int64(n)
+	return n, err
+}
+
+// finish ends one of the things that are pending; the last one notes the file
+// as done, unless the import was stopped.
+func (t *task) finish() {
+	if t.pending.Add(-1) > 0 {
+		return
+	}
+	if t.f != nil {
+		t.f.Close()
+	}
+	if t.run.ctx.Err() != nil {
+		return
+	}
+	if err := t.run.im.Ledger.FileDone(t.run.ctx, t.run.id, t.res); err != nil {
+		t.run.abort(err)
+		return
+	}
+	t.run.count(t.root, t.res)
+}
+
+// spawn is visitor's.
+func (t *task) spawn(job func()) {
+	t.pending.Add(1)
+	t.run.spawn(func() {
+		defer t.finish()
+		if t.run.ctx.Err() == nil {
+			job()
+		}
+	})
+}
+
+// reject is visitor's.
+func (t *task) reject(ctx context.Context, member string, reason error, keep func(io.Writer) error) error {
+	if err := t.fail(ctx, member, reason, keep); err != nil {
+		t.run.abort(err)
+		return err
+	}
+	return nil
+}
+
+// fail keeps an entry, or the whole file where keep is nil or cannot.
+func (t *task) fail(ctx context.Context, member string, reason error, keep func(io.Writer) error) error {
+	rej := rejection{path: t.res.Path, member: member, reason: reason}
+	kept, err := t.run.keeper.keep(ctx, t.run.id, rej, keep, t.copy())
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.res.Rejected = append(t.res.Rejected, store.Rejected{Path: rej.at(), Error: plain(reason), Kept: kept})
+	t.run.rejected.Add(1)
+	return nil
+}
+
+// copy returns what copies the whole input; nil where that is not to be.
+func (t *task) copy() func(io.Writer) error {
+	var from io.ReaderAt
+	switch {
+	case t.res.Size > t.run.limits.Keep:
+		return nil
+	case t.upload != nil:
+		from = t.upload.f
+	case t.f != nil:
+		from = t.f
+	default:
+		return nil
+	}
+	return func(w io.Writer) error {
+		_, err := io.Copy(w, io.NewSectionReader(from, 0, t.res.Size))
+		return err
+	}
+}
+
+// stored counts the outcome of a report that is durable now.
+func (t *task) stored(o store.Outcome) {
+	t.mu.Lock()
+	if o.Duplicate && !o.Resumed {
+		t.res.Duplicates++
+	} else {
+		t.res.Reports++
+		t.res.Rows += o.Rows
+		t.res.Messages += o.Messages
+	}
+	t.mu.Unlock()
+	if o.Duplicate && !o.Resumed {
+		t.run.duplicates.Add(1)
+	} else {
+		t.run.reports.Add(1)
+		t.run.rowsDone.Add(o.Rows)
+	}
+	t.finish()
+}
