@@ -1,0 +1,16 @@
+// Package web is the dashboard: pages rendered on the server, in Japanese and
+// English, for the owner of a domain and the people who decide with them.
+//
+// A page answers one question, the answer first and the evidence below. It
+// works without JavaScript except for drawing the charts, whose figures stand
+// in a table beside them. What reports say comes from anyone, so everything is
+// escaped by html/template and a Content-Security-Policy without any
+// "unsafe-" stands behind it: no inline script, no inline style, no other host.
+//
+// A request flows through the layers of New (recovery, log, headers, same
+// origin, compression) to one method per page, which reads from the narrow
+// interfaces of Config, fills a view, and renders its template. The words are
+// in internal/locale (web.ja.json, web.en.json); the script is built from ui/
+// by Vite and embedded where it was built. Without that build the pages use
+// the same style sheet straight from style/ and show tables in place of charts.
+package web

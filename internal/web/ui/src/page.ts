@@ -1,0 +1,51 @@
+// What every page loads: small comforts on top of pages that work without.
+// Charts and uploads are separate chunks, fetched where there is one.
+import "./style.css";
+
+keepZone();
+showCopyButtons();
+
+const charts = [...document.querySelectorAll<HTMLElement>("[data-chart]")];
+if (charts.length > 0) {
+  for (const c of charts) c.querySelector<HTMLElement>("[data-waiting]")?.removeAttribute("hidden");
+  void import("./chart.ts").then((m) => m.drawAll(charts), () => charts.forEach(failed));
+}
+
+const upload = document.querySelector<HTMLFormElement>("form[data-upload]");
+if (upload) void import("./upload.ts").then((m) => m.enhance(upload));
+
+function failed(figure: HTMLElement): void {
+  const canvas = figure.querySelector<HTMLElement>(".canvas");
+  if (canvas) canvas.textContent = canvas.dataset["failed"] ?? "";
+}
+
+/** keepZone tells the server the viewer's time zone for the next page, and
+ * shows the times of this one in it. */
+function keepZone(): void {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const root = document.documentElement;
+  if (!zone || zone === root.dataset["zone"]) return;
+  document.cookie = `tz=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
+  const format = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short", timeZone: zone });
+  for (const t of document.querySelectorAll<HTMLTimeElement>("time[data-at]")) {
+    const at = new Date(t.dateTime);
+    if (!Number.isNaN(at.valueOf())) t.textContent = format.format(at);
+  }
+  const stated = document.querySelector("[data-zone-name]");
+  if (stated) stated.textContent = zone;
+}
+
+/** showCopyButtons reveals buttons that need the clipboard. */
+function showCopyButtons(): void {
+  if (!navigator.clipboard) return; // only in a secure context; loopback is one
+  for (const button of document.querySelectorAll<HTMLButtonElement>("[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const text = document.getElementById(button.dataset["copy"] ?? "")?.textContent ?? "";
+      void navigator.clipboard.writeText(text.trim()).then(() => {
+        const said = button.parentElement?.querySelector("[data-copied]");
+        if (said) said.textContent = button.dataset["done"] ?? "";
+      });
+    });
+  }
+}

@@ -1,0 +1,353 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"sekimori/internal/locale"
+)
+
+func site(t *testing.T, w *world) http.Handler {
+	t.Helper()
+	h, err := New(Config{Store: w, Advisor: w, Importer: w, Version: "test", Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func get(h http.Handler, target string, pairs ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("GET", target, nil)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		r.Header.Set(pairs[i], pairs[i+1])
+	}
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	return rec
+}
+
+// everyPage is an address of each kind of page.
+var everyPage = []string{
+	"/", "/?days=365", "/?q=kenkyu", "/?sort=spoof&desc=1", "/?q=nothing", "/?page=2",
+	"/domain/kakuu.example", "/domain/kakuu.example?days=7&class=spoof", "/domain/kakuu.example?q=nothing", "/domain/kakuu-kenkyu.example", "/domain/new.example",
+	"/domain/xn--fiqs8s.example", "/domain/kakuu.example/source/broken-1", "/domain/kakuu.example/source/hostile?days=90", "/domain/kakuu.example/source/unnamed",
+	"/reports", "/reports?domain=kakuu.example&deviations=1", "/reports?q=nothing", "/reports?page=3", "/reports/5", "/reports/7",
+	"/quarantine", "/upload", "/help",
+}
+
+var gap = regexp.MustCompile(`⟦[^⟧]*⟧`)
+
+func TestPages(t *testing.T) {
+	for name, w := range map[string]*world{"full": newWorld(t.TempDir()), "stale": {}, "empty": {empty: true}} {
+		pages := everyPage
+		if name == "stale" {
+			w = newWorld(t.TempDir())
+			w.stale = true
+		}
+		if name == "empty" {
+			pages = []string{"/", "/reports", "/quarantine", "/upload", "/help"}
+		}
+		h := site(t, w)
+		for _, target := range pages {
+			for _, lang := range locale.Langs {
+				rec := get(h, target, "Accept-Language", string(lang))
+				body := rec.Body.String()
+				if rec.Code != 200 {
+					t.Errorf("%s %s %s: status %d", name, lang, target, rec.Code)
+					continue
+				}
+				if !strings.Contains(body, `<html lang="`+string(lang)+`"`) || !strings.HasSuffix(strings.TrimSpace(body), "</html>") {
+					t.Errorf("%s %s %s: not a whole page in the language asked", name, lang, target)
+				}
+				if g := gap.FindString(body); g != "" {
+					t.Errorf("%s %s %s: no text for %s", name, lang, target, g)
+				}
+				checkMarkup(t, name+" "+string(lang)+" "+target, body)
+			}
+		}
+	}
+}
+
+var (
+	idAttr    = regexp.MustCompile(` id="([^"]*)"`)
+	inline    = regexp.MustCompile(`(?i)<[^>]*\s(on[a-z]+|style)\s*=|<style|<script(?:>| (?:[^s]|s[^r]))|javascript:`)
+	between   = regexp.MustCompile(`>[^<]*<`)
+	otherHost = regexp.MustCompile(`(?i)(?:src|href|action)="(?:https?:)?//`)
+)
+
+// checkMarkup finds what the policy forbids and what a hostile report could
+// have got into a page.
+func checkMarkup(t *testing.T, where, body string) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, m := range idAttr.FindAllStringSubmatch(body, -1) {
+		if seen[m[1]] {
+			t.Errorf("%s: id %q twice", where, m[1])
+		}
+		seen[m[1]] = true
+	}
+	script := `<script type="module" src="/assets/`
+	body = strings.Replace(body, script, `<x `, 1)
+	body = between.ReplaceAllString(body, "><") // text may say anything
+	if m := inline.FindString(body); m != "" {
+		t.Errorf("%s: inline script or style: %.120s", where, m)
+	}
+	if m := otherHost.FindString(body); m != "" {
+		t.Errorf("%s: another host: %s", where, m)
+	}
+	if strings.Contains(body, "<img") || strings.Contains(body, "onerror") {
+		t.Errorf("%s: a report's markup got into the page", where)
+	}
+	for _, m := range regexp.MustCompile(`<a [^>]*href=""`).FindAllString(body, -1) {
+		t.Errorf("%s: empty link %s", where, m)
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	h := site(t, newWorld(t.TempDir()))
+	for _, target := range append([]string{"/nothing", "/healthz", "/metrics", "/api/openapi.json", "/reports/1/raw"}, everyPage...) {
+		rec := get(h, target)
+		csp := rec.Header().Get("Content-Security-Policy")
+		if !strings.HasPrefix(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") || strings.Contains(csp, "*") {
+			t.Errorf("%s: policy %q", target, csp)
+		}
+		if rec.Header().Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: content may be sniffed", target)
+		}
+		if rec.Header().Get("Server") != "" {
+			t.Errorf("%s: says what serves it", target)
+		}
+	}
+}
+
+func TestErrorPages(t *testing.T) {
+	w := newWorld(t.TempDir())
+	h := site(t, w)
+	for target, want := range map[string]int{
+		"/nothing": 404, "/domain/": 404, "/domain/other.example": 404, "/domain/..%2f": 404, "/domain/%00": 404, "/domain/kakuu.example/source/none": 404,
+		"/reports/0": 404, "/reports/x": 404, "/reports/99999999999999999999": 404, "/reports/4000/raw": 404, "/quarantine/9/file": 404, "/quarantine/x/file": 404,
+		"/assets/../web.go": 404, "/assets/none.js": 404, "/assets/.vite/manifest.json": 404,
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.URL.Path, r.URL.RawPath = target, ""
+		if u, err := url.Parse(target); err == nil {
+			r.URL = u
+		}
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		if rec.Code != want && !(rec.Code >= 300 && rec.Code < 400) {
+			t.Errorf("%s: %d, want %d", target, rec.Code, want)
+		}
+	}
+	w.err = errors.New("secret of the inside")
+	for _, target := range everyPage {
+		if target == "/help" {
+			continue
+		}
+		for _, lang := range locale.Langs {
+			rec := get(h, target, "Accept-Language", string(lang))
+			if rec.Code != 500 || strings.Contains(rec.Body.String(), "secret") || !strings.Contains(rec.Body.String(), lang.Text("web.error.500", nil)) {
+				t.Errorf("%s %s: %d, want the 500 page without details", lang, target, rec.Code)
+			}
+		}
+	}
+	if rec := get(h, "/healthz"); rec.Code != 503 {
+		t.Errorf("healthz with a broken store: %d", rec.Code)
+	}
+}
+
+func TestPanicIsAPage(t *testing.T) {
+	w := newWorld(t.TempDir())
+	w.panics = true
+	h := site(t, w)
+	rec := get(h, "/domain/new.example", "Accept-Language", "en")
+	if rec.Code != 500 || !strings.Contains(rec.Body.String(), "Something went wrong") {
+		t.Errorf("%d %.200s", rec.Code, rec.Body)
+	}
+}
+
+func TestPreferences(t *testing.T) {
+	h := site(t, newWorld(t.TempDir()))
+	if rec := get(h, "/help?lang=en"); !strings.Contains(rec.Body.String(), `<html lang="en"`) || !strings.Contains(rec.Header().Get("Set-Cookie"), "lang=en") {
+		t.Errorf("?lang=en: %v", rec.Header())
+	}
+	if rec := get(h, "/help", "Cookie", "lang=en", "Accept-Language", "ja"); !strings.Contains(rec.Body.String(), `<html lang="en"`) {
+		t.Error("the cookie does not stand above Accept-Language")
+	}
+	if rec := get(h, "/help", "Cookie", "theme=dark"); !strings.Contains(rec.Body.String(), `data-theme="dark"`) {
+		t.Error("the theme is not in the page: it would flash")
+	}
+	for header, want := range map[string]string{"": "Asia/Tokyo", "tz=Europe/Berlin": "Europe/Berlin", "tz=Europe%2FBerlin": "Europe/Berlin", "tz=../../etc/passwd": "Asia/Tokyo", "tz=Local": "Asia/Tokyo", "tz=%ff": "Asia/Tokyo"} {
+		if rec := get(h, "/quarantine?lang=ja", "Cookie", header); !strings.Contains(rec.Body.String(), `data-zone="`+want+`"`) {
+			t.Errorf("%q: not shown in %s", header, want)
+		}
+	}
+	if rec := get(h, "/quarantine", "Accept-Language", "en", "Cookie", "tz=Asia/Tokyo"); !strings.Contains(rec.Body.String(), "2026-10-01 12:04") {
+		t.Error("a time is not in the viewer's zone")
+	}
+	for back, want := range map[string]string{"/reports?page=2": "/reports?page=2", "//evil.example": "/", "/\\evil.example": "/", "https://evil.example": "/", "/\t/evil.example": "/", "": "/", "javascript:alert(1)": "/"} {
+		form := url.Values{"theme": {"dark"}, "back": {back}}
+		r := httptest.NewRequest("POST", "/preferences", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		if rec.Code != 303 || rec.Header().Get("Location") != want || !strings.Contains(rec.Header().Get("Set-Cookie"), "theme=dark") {
+			t.Errorf("back %q: %d to %q", back, rec.Code, rec.Header().Get("Location"))
+		}
+	}
+}
+
+func TestOtherSitesMayNotPost(t *testing.T) {
+	w := newWorld(t.TempDir())
+	h := site(t, w)
+	for _, target := range []string{"/preferences", "/upload", "/api/v1/reports"} {
+		for header, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"} {
+			r := httptest.NewRequest("POST", target, strings.NewReader("theme=dark"))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set(header, value)
+			rec := httptest.NewRecorder()
+			h.ServeHTTP(rec, r)
+			if rec.Code != 403 {
+				t.Errorf("%s with %s %s: %d", target, header, value, rec.Code)
+			}
+		}
+	}
+	if len(w.imports) > 0 {
+		t.Error("another site's upload was taken in")
+	}
+}
+
+func TestUpload(t *testing.T) {
+	w := newWorld(t.TempDir())
+	h := site(t, w)
+	send := func(files map[string]string) *httptest.ResponseRecorder {
+		var b bytes.Buffer
+		m := multipart.NewWriter(&b)
+		for name, body := range files {
+			f, _ := m.CreateFormFile("file", name)
+			io.WriteString(f, body)
+		}
+		m.Close()
+		r := httptest.NewRequest("POST", "/upload", &b)
+		r.Header.Set("Content-Type", m.FormDataContentType())
+		r.Header.Set("Accept-Language", "en")
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		return rec
+	}
+	if rec := send(map[string]string{"a.xml": "good", "b.xml": "bad"}); rec.Code != 200 || !strings.Contains(rec.Body.String(), "1 report accepted, 1 could not be read") || strings.Contains(rec.Body.String(), "<img") {
+		t.Errorf("%d %.300s", rec.Code, rec.Body)
+	}
+	if rec := send(nil); rec.Code != 400 || !strings.Contains(rec.Body.String(), "No file was chosen") {
+		t.Errorf("no file: %d", rec.Code)
+	}
+	big, err := New(Config{Store: w, Advisor: w, Importer: w, MaxUpload: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h = big
+	if rec := send(map[string]string{"a.xml": strings.Repeat("x", 2000)}); rec.Code != 413 {
+		t.Errorf("too large: %d", rec.Code)
+	}
+	r := httptest.NewRequest("POST", "/upload", strings.NewReader("x"))
+	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	if rec.Code != 400 {
+		t.Errorf("a broken body: %d", rec.Code)
+	}
+}
+
+func TestFilesFromOutside(t *testing.T) {
+	h := site(t, newWorld(t.TempDir()))
+	for target, kind := range map[string]string{"/reports/5/raw": "text/plain; charset=utf-8", "/reports/5/raw?save=1": "application/xml", "/quarantine/2/file": "application/octet-stream"} {
+		rec := get(h, target)
+		d := rec.Header().Get("Content-Disposition")
+		if rec.Code != 200 || rec.Header().Get("Content-Type") != kind || strings.ContainsAny(d, "\r\n<") || rec.Header().Get("Set-Cookie") != "" {
+			t.Errorf("%s: %d %v", target, rec.Code, rec.Header())
+		}
+		if !strings.Contains(rec.Header().Get("Content-Security-Policy"), "sandbox") {
+			t.Errorf("%s: not in a sandbox", target)
+		}
+	}
+}
+
+func TestAssets(t *testing.T) {
+	h := site(t, newWorld(t.TempDir()))
+	body := get(h, "/").Body.String()
+	paths := regexp.MustCompile(`/assets/[^"]+`).FindAllString(body, -1)
+	if len(paths) < 2 {
+		t.Fatal("no assets in the page")
+	}
+	for _, p := range paths {
+		rec := get(h, p)
+		if rec.Code != 200 || rec.Body.Len() == 0 {
+			t.Errorf("%s: %d", p, rec.Code)
+			continue
+		}
+		if !strings.HasSuffix(p, ".txt") && !strings.Contains(rec.Header().Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: not kept", p)
+		}
+		if again := get(h, p, "If-None-Match", rec.Header().Get("ETag")); again.Code != 304 {
+			t.Errorf("%s: sent again", p)
+		}
+	}
+}
+
+// TestTexts finds codes in the templates and in the code that no language has.
+func TestTexts(t *testing.T) {
+	quoted := regexp.MustCompile(`"(web\.[a-z0-9.-]+[a-z0-9])"`)
+	files, _ := filepath.Glob("templates/*.html")
+	more, _ := filepath.Glob("*.go")
+	used := map[string]bool{}
+	for _, f := range append(files, more...) {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range quoted.FindAllStringSubmatch(string(b), -1) {
+			used[m[1]] = true
+			for _, l := range locale.Langs {
+				if !l.Has(m[1]) {
+					t.Errorf("%s: no %s text for %q", f, l, m[1])
+				}
+			}
+		}
+	}
+	prefixes := []string{"web.class.", "web.policy.", "web.verdict.", "web.error.", "web.word.", "web.deviation.", "web.disposition.", "web.form.", "web.ladder.is.", "web.source.name."}
+	for _, code := range locale.Japanese.Codes() {
+		if !strings.HasPrefix(code, "web.") || used[code] {
+			continue
+		}
+		known := false
+		for _, p := range prefixes {
+			known = known || strings.HasPrefix(code, p)
+		}
+		if !known {
+			t.Errorf("text %q is used nowhere", code)
+		}
+	}
+}
+
+func TestCompression(t *testing.T) {
+	h := site(t, newWorld(t.TempDir()))
+	rec := get(h, "/domain/kakuu.example?days=365", "Accept-Encoding", "gzip")
+	if rec.Header().Get("Content-Encoding") != "gzip" || rec.Body.Len() > 100_000 {
+		t.Errorf("%q, %d bytes", rec.Header().Get("Content-Encoding"), rec.Body.Len())
+	}
+	if rec := get(h, "/", "Accept-Encoding", "gzip;q=0"); rec.Header().Get("Content-Encoding") != "" {
+		t.Error("packed although refused")
+	}
+}

@@ -1,0 +1,117 @@
+package web
+
+import (
+	"fmt"
+	"html/template"
+	"strings"
+
+	"sekimori/explain"
+	"sekimori/internal/locale"
+	"sekimori/internal/store"
+	"sekimori/report/aggregate"
+)
+
+// words are the functions that templates write text with, in one language.
+func words(l locale.Lang, a *assets) template.FuncMap {
+	return template.FuncMap{
+		"t":      func(code string, args ...any) string { return textOf(l, code, args...) },
+		"step":   func(s explain.Step) string { return l.Step(s) },
+		"num":    func(n any) string { return l.Text("web.number", explain.Args{"n": n}) },
+		"share":  func(part, whole uint64) string { return shareOf(l, part, whole) },
+		"day":    func(d store.Day) string { return dayOf(l, d) },
+		"size":   func(n int64) string { return sizeOf(l, n) },
+		"list":   func(s []string) string { return orDash(l.List(s)) },
+		"orDash": orDash,
+		"upper":  strings.ToUpper,
+		"tone":   toneOf,
+		"asset":  a.path,
+		"script": func() string { return a.script },
+		"settings": func(p aggregate.PolicyPublished) string {
+			var out []string
+			for _, s := range settingsOf(p) {
+				out = append(out, s.Name+"="+s.Value)
+			}
+			return strings.Join(out, "; ")
+		},
+	}
+}
+
+// textOf returns the sentence of a code; args are name and value in turn.
+func textOf(l locale.Lang, code string, args ...any) string {
+	if len(args) == 0 {
+		return l.Text(code, nil)
+	}
+	m := make(explain.Args, len(args)/2)
+	for i := 0; i+1 < len(args); i += 2 {
+		m[fmt.Sprint(args[i])] = args[i+1]
+	}
+	return l.Text(code, m)
+}
+
+// shareOf writes a part of a whole in percent, a dash where there is no whole.
+func shareOf(l locale.Lang, part, whole uint64) string {
+	if whole == 0 {
+		return "–"
+	}
+	return l.Percent(float64(part) / float64(whole))
+}
+
+// dayOf writes a day out for a sentence.
+func dayOf(l locale.Lang, d store.Day) string {
+	if l == locale.Japanese {
+		return d.Time().Format("2006年1月2日")
+	}
+	return d.Time().Format("2 January 2006")
+}
+
+// sizeOf writes a number of bytes for people.
+func sizeOf(l locale.Lang, n int64) string {
+	f, unit := float64(n), "B"
+	for _, u := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if f < 1024 {
+			break
+		}
+		f, unit = f/1024, u
+	}
+	if unit == "B" || f == float64(int64(f)) || f >= 100 {
+		return l.Int(int64(f)) + " " + unit
+	}
+	return fmt.Sprintf("%.1f %s", f, unit)
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "–"
+	}
+	return s
+}
+
+// toneOf says how an authentication result (RFC 8601) reads: well or badly.
+func toneOf(result string) string {
+	switch result {
+	case "pass":
+		return "good"
+	case "fail", "permerror", "hardfail":
+		return "bad"
+	case "softfail", "temperror", "policy":
+		return "warn"
+	}
+	return ""
+}
+
+// setting is one tag of a published record.
+type setting struct{ Name, Value string }
+
+// settingsOf lists what a published policy sets besides its domain and p.
+func settingsOf(p aggregate.PolicyPublished) []setting {
+	var out []setting
+	for _, s := range []setting{
+		{"sp", p.SP}, {"np", p.NP}, {"adkim", p.ADKIM}, {"aspf", p.ASPF}, {"pct", p.PCT}, {"fo", p.FO},
+		{"t", p.Testing}, {"discovery_method", p.DiscoveryMethod},
+	} {
+		if s.Value != "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
