@@ -8,8 +8,9 @@
 //	{name}                    the value of name
 //	{name|message|messages}   the value of name, a space, and the English
 //	                          singular (for 1) or plural
-//	{name@class}              the sentence of the code "class." + value: a
-//	                          value that is itself a token of the program
+//	{name@class}              the sentence of the code "class." + value, for a
+//	                          value that is a token of the program; where
+//	                          there is no such code, the value itself
 //
 // Numbers are grouped by thousands; a fraction whose name ends in "share",
 // "ratio" or "upper95" is shown in percent; lists are joined by 、 or ", ". A

@@ -102,8 +102,8 @@ func (s sentence) fill(l Lang, args explain.Args) string {
 			b.WriteString("⟦" + p.name + "⟧")
 			continue
 		}
-		if p.group != "" {
-			b.WriteString(l.Text(p.group+"."+fmt.Sprint(v), nil))
+		if code := p.group + "." + fmt.Sprint(v); p.group != "" && l.Has(code) {
+			b.WriteString(l.Text(code, nil))
 			continue
 		}
 		b.WriteString(format(l, p.name, v))
