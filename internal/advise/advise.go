@@ -161,7 +161,7 @@ func (a *Advisor) work(ctx context.Context, name domain.Name, q Question) (*resu
 		return nil, err
 	}
 	r.newest = newest
-	n := &analysis{a: a, ctx: ctx, name: name, window: w}
+	n := &analysis{a: a, ctx: ctx, name: name, window: w, newest: newest}
 	if r.advice, err = n.run(); err != nil {
 		return nil, err
 	}

@@ -18,11 +18,9 @@ import (
 
 // Bounds of one analysis.
 const (
-	maxHistoryAddrs = 4000 // addresses whose days are read
-	maxGroupAddrs   = 60   // of them in one group
-	maxPTRs         = 20000
-	maxPermits      = 12 // author domains whose SPF record is read
-	maxAuthors      = 40 // author domains that are looked up
+	maxPTRs    = 20000
+	maxPermits = 12 // author domains whose SPF record is read
+	maxAuthors = 40 // author domains that are looked up
 )
 
 // analysis is the working out of one answer.
@@ -31,6 +29,7 @@ type analysis struct {
 	ctx    context.Context
 	name   domain.Name
 	window store.Window
+	newest bool // the window ends with the newest report
 
 	rows   *rowReader
 	hosts  []*host
@@ -293,76 +292,6 @@ func (n *analysis) survey() {
 	for name, set := range nets {
 		s.scattered[name] = len(set)
 	}
-}
-
-// readDays reads the activity by day of the groups whose rhythm may decide.
-func (n *analysis) readDays() error {
-	s := &n.scene
-	st, ok := n.a.c.Store.(Historian)
-	if !ok {
-		return nil
-	}
-	candidates := make([]*group, 0, len(n.groups))
-	for _, g := range n.groups {
-		if !g.rest && (g.failing() > 0 || g.dkimAligned > 0) && g.spfAligned*2 < g.all.messages {
-			candidates = append(candidates, g)
-		}
-	}
-	slices.SortFunc(candidates, func(a, b *group) int {
-		return cmp.Or(cmp.Compare(b.window.failing, a.window.failing), cmp.Compare(b.all.failing, a.all.failing),
-			cmp.Compare(b.all.messages, a.all.messages), strings.Compare(a.key, b.key))
-	})
-	of := map[netip.Addr]*group{}
-	addrs := make([]netip.Addr, 0, 256)
-	for _, g := range candidates {
-		if len(addrs) >= maxHistoryAddrs {
-			break
-		}
-		for _, h := range g.hosts[:min(len(g.hosts), maxGroupAddrs)] {
-			of[h.addr] = g
-			addrs = append(addrs, h.addr)
-		}
-		g.days = map[store.Day]count{}
-	}
-	if len(addrs) == 0 {
-		return nil
-	}
-	w := store.Window{Begin: s.begin, End: s.end}
-	swarm := map[string]map[store.Day]count{}
-	err := st.History(n.ctx, s.domain, w, addrs, func(addr netip.Addr, day store.Day, messages, failing uint64) error {
-		g := of[addr]
-		if g == nil || messages == 0 {
-			return nil
-		}
-		had := g.days[day]
-		had.sum(count{messages, failing})
-		g.days[day] = had
-		if len(g.hosts) == 1 && g.bare*2 >= g.all.messages && g.ptrOrg == "" {
-			top := g.headerFrom.top()
-			if swarm[top] == nil {
-				swarm[top] = map[store.Day]count{}
-			}
-			// One voice for each host and day: a busy host is not the swarm.
-			had := swarm[top][day]
-			had.messages++
-			swarm[top][day] = had
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, g := range candidates {
-		if g.days != nil {
-			g.pattern = patternOf(g.days, s.begin, s.end)
-		}
-	}
-	for name, days := range swarm {
-		if s.scattered[name] >= 5 {
-			s.swarm[name] = patternOf(days, s.begin, s.end).business
-		}
-	}
-	return nil
 }
 
 // second looks again at groups that are unknown, now that it is known what the

@@ -1,0 +1,156 @@
+package advise
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"sekimori/internal/store"
+)
+
+// Bounds of reading activity by day.
+const (
+	maxHistoryAddrs  = 4000 // addresses whose days are read
+	maxGroupAddrs    = 60   // of them in one group
+	maxHistoryGroups = 48   // groups, where the store gives days of sources only
+)
+
+// candidates returns the groups whose rhythm may decide, those that matter
+// most first.
+func (n *analysis) candidates() []*group {
+	out := make([]*group, 0, len(n.groups))
+	for _, g := range n.groups {
+		if !g.rest && (g.failing() > 0 || g.dkimAligned > 0) && g.spfAligned*2 < g.all.messages {
+			out = append(out, g)
+		}
+	}
+	slices.SortFunc(out, func(a, b *group) int {
+		return cmp.Or(cmp.Compare(b.window.failing, a.window.failing), cmp.Compare(b.all.failing, a.all.failing),
+			cmp.Compare(b.all.messages, a.all.messages), strings.Compare(a.key, b.key))
+	})
+	return out
+}
+
+// lone reports whether nothing is known of a group but an address without any
+// authentication.
+func (g *group) lone() bool {
+	return len(g.hosts) == 1 && g.bare*2 >= g.all.messages && g.ptrOrg == ""
+}
+
+// readDays reads the activity by day of the groups whose rhythm may decide.
+func (n *analysis) readDays() error {
+	list := n.candidates()
+	var err error
+	if st, ok := n.a.c.Store.(Historian); ok {
+		err = n.readHistory(st, list)
+	} else if st, ok := n.a.c.Store.(sourceDays); ok && n.newest {
+		err = n.readSourceDays(st, list)
+	}
+	if err != nil {
+		return err
+	}
+	s := &n.scene
+	swarm := map[string]map[store.Day]count{}
+	for _, g := range list {
+		if g.days == nil {
+			continue
+		}
+		g.pattern = patternOf(g.days, s.begin, s.end)
+		top := g.headerFrom.top()
+		if !g.lone() || s.scattered[top] < 5 {
+			continue
+		}
+		if swarm[top] == nil {
+			swarm[top] = map[store.Day]count{}
+		}
+		for d := range g.days {
+			// One voice for each host and day: a busy host is not the swarm.
+			c := swarm[top][d]
+			c.messages++
+			swarm[top][d] = c
+		}
+	}
+	for name, days := range swarm {
+		s.swarm[name] = patternOf(days, s.begin, s.end).business
+	}
+	return nil
+}
+
+// readHistory reads the days of many addresses at once.
+func (n *analysis) readHistory(st Historian, list []*group) error {
+	of := map[netip.Addr]*group{}
+	addrs := make([]netip.Addr, 0, 256)
+	for _, g := range list {
+		if len(addrs) >= maxHistoryAddrs {
+			break
+		}
+		for _, h := range g.hosts[:min(len(g.hosts), maxGroupAddrs)] {
+			of[h.addr] = g
+			addrs = append(addrs, h.addr)
+		}
+		g.days = map[store.Day]count{}
+	}
+	if len(addrs) == 0 {
+		return nil
+	}
+	w := store.Window{Begin: n.scene.begin, End: n.scene.end}
+	return st.History(n.ctx, n.scene.domain, w, addrs, func(addr netip.Addr, day store.Day, messages, failing uint64) error {
+		if g := of[addr]; g != nil && messages > 0 {
+			c := g.days[day]
+			c.sum(count{messages, failing})
+			g.days[day] = c
+		}
+		return nil
+	})
+}
+
+// sourceDays is the days of one source, by its number in the store.
+type sourceDays interface {
+	SourceDaily(ctx context.Context, domain, source string, w store.Window) ([]store.DayTotals, error)
+}
+
+// readSourceDays reads the days of the most important groups one by one: those
+// that have a name or an identity first, since single hosts without either
+// are many and mean little. The groups become known to the store for that;
+// their classes follow with the answer.
+func (n *analysis) readSourceDays(st sourceDays, list []*group) error {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b *group) int {
+		switch {
+		case a.lone() == b.lone():
+			return 0
+		case b.lone():
+			return -1
+		}
+		return 1
+	})
+	list = list[:min(len(list), maxHistoryGroups)]
+	rows := map[netip.Addr]store.ClassRow{}
+	for _, g := range list {
+		for _, h := range g.hosts {
+			rows[h.addr] = store.ClassRow{Class: string(Unknown), Source: g.id()}
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := n.a.c.Store.SetClasses(n.ctx, n.scene.domain, maps.All(rows)); err != nil {
+		return err
+	}
+	for _, g := range list {
+		days, err := st.SourceDaily(n.ctx, n.scene.domain, g.id(), store.Window{Begin: n.scene.begin, End: n.scene.end})
+		if err != nil {
+			return err
+		}
+		g.days = map[store.Day]count{}
+		for _, d := range days {
+			if d.Messages > 0 {
+				g.days[d.Day] = count{d.Messages, d.Messages - min(d.Aligned, d.Messages)}
+			}
+		}
+	}
+	return nil
+}
