@@ -107,9 +107,8 @@ const maxDetail = 200
 
 // deviations gathers what was tolerated in one report.
 type deviations struct {
-	list  []Deviation
-	max   int
-	count int64 // all of them, for tests of "nothing noted"
+	list []Deviation
+	max  int
 }
 
 // find returns the deviation of that code at that element, nil where it has

@@ -116,6 +116,10 @@ func (r *Reader) metadata(e *element) error {
 			r.in &^= 1 << k.id
 			continue
 		}
+		if k.id == idError && len(m.Errors) >= r.limit.Reasons {
+			r.s.note(ListCut, k.path, "")
+			continue
+		}
 		v := string(b)
 		switch k.id {
 		case idOrgName:
@@ -130,10 +134,6 @@ func (r *Reader) metadata(e *element) error {
 			m.Generator = v
 			r.is9990(k)
 		case idError:
-			if len(m.Errors) >= r.limit.Reasons {
-				r.s.note(ListCut, k.path, "")
-				break
-			}
 			m.Errors = append(m.Errors, v)
 		}
 	}

@@ -177,7 +177,7 @@ func nameStart(c byte) bool {
 // past reads past what begins at pos with begin and ends with end, within the
 // limit for a text.
 func (s *scanner) past(begin, end string) error {
-	line, off := s.place(s.pos)
+	s.tag.i = s.pos
 	s.pos += len(begin)
 	for n := 0; ; {
 		b := s.buf[s.pos:s.end]
@@ -201,8 +201,8 @@ func (s *scanner) past(begin, end string) error {
 			if s.err != io.EOF {
 				return s.ended()
 			}
-			return &SyntaxError{line, off, "input ends inside \"" + begin + "\"", ErrTruncated}
+			return s.failTag(ErrTruncated, "input ends inside %q", begin)
 		}
 	}
-	return &SyntaxError{line, off, "no \"" + end + "\" ends \"" + begin + "\" within the limit for a text", ErrLimit}
+	return s.failTag(ErrLimit, "no %q ends %q within %d bytes", end, begin, s.field)
 }

@@ -89,8 +89,7 @@ func (s *scanner) prolog() (namespace string, err error) {
 				continue
 			}
 		}
-		if !s.need(2) {
-			s.pos = s.end
+		if bytes.IndexByte(s.buf[s.pos:s.end], '>') < 0 && !s.need(s.end-s.pos+1) {
 			return "", s.ended()
 		}
 		return "", s.fail(nil, "not XML: %q is no tag", clean(s.buf[s.pos:min(s.end, s.pos+40)]))
@@ -200,7 +199,6 @@ func (s *scanner) encoding(label string) {
 		return
 	}
 	s.decode(e)
-	return
 }
 
 // decode has the rest of the input decoded. Offsets count the decoded bytes

@@ -297,8 +297,14 @@ func (r *Reader) skipRow(rec *Record, row *rowState) {
 func (r *Reader) row(e *element, rec *Record, row *rowState) error {
 	for {
 		k, err := r.s.child(e)
-		if err != nil || k == nil {
+		if err != nil {
 			return err
+		}
+		if k == nil {
+			if !r.in.has(idEvaluated) {
+				r.need(e, 1<<idEvaluated)
+			}
+			return nil
 		}
 		if r.repeated(k) {
 			if err := r.s.discard(k); err != nil {
