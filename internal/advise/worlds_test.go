@@ -172,8 +172,8 @@ func data(t testing.TB, parts ...string) string {
 	return path
 }
 
-// loadWorld reads a world into a store in memory.
-func loadWorld(t testing.TB, dir string) (*memory, dns.Resolver, truth) {
+// loadTruth reads what a world says about itself, and its DNS.
+func loadTruth(t testing.TB, dir string) (truth, dns.Resolver) {
 	var tr truth
 	raw, err := os.ReadFile(filepath.Join(dir, "truth.json"))
 	if err != nil {
@@ -186,6 +186,12 @@ func loadWorld(t testing.TB, dir string) (*memory, dns.Resolver, truth) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return tr, z
+}
+
+// loadWorld reads a world into a store in memory.
+func loadWorld(t testing.TB, dir string) (*memory, dns.Resolver, truth) {
+	tr, z := loadTruth(t, dir)
 	m := newMemory()
 	f, err := os.Open(filepath.Join(dir, "reports.tar.gz"))
 	if err != nil {

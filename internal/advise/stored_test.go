@@ -1,0 +1,92 @@
+package advise
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sekimori/internal/collect"
+	"sekimori/internal/store"
+)
+
+// TestStored imports the worlds as a user does and asks the real store.
+func TestStored(t *testing.T) {
+	if testing.Short() {
+		t.Skip("imports the worlds into DuckDB")
+	}
+	root := data(t, "worlds")
+	dirs, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range dirs {
+		if !d.IsDir() {
+			continue
+		}
+		t.Run(d.Name(), func(t *testing.T) {
+			ctx := context.Background()
+			tr, zone := loadTruth(t, filepath.Join(root, d.Name()))
+			st, err := store.Open(ctx, t.TempDir(), store.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer st.Close()
+			if _, err := collect.New(st).Import(ctx, []string{filepath.Join(root, d.Name(), "reports.tar.gz")}); err != nil {
+				t.Fatal(err)
+			}
+			adv := New(Config{Store: st, Resolver: zone})
+			defer adv.Close()
+			name := mustName(t, tr.Domain)
+			start := time.Now()
+			a, err := adv.Advise(ctx, name, Question{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			took := time.Since(start)
+			j := judge(tr, a)
+			t.Logf("%v: verdict %s, at risk %d of %d\n%s\n%s", took.Round(time.Millisecond), a.Verdict,
+				a.Policies[0].LegitimateAtRisk, a.Policies[0].Legitimate, j, strings.Join(j.description, "\n"))
+			if j.found < j.broken || j.lost > 0 || j.spoofOurs*20 > j.spoofed || !j.verdict {
+				t.Error("targets missed")
+			}
+			if a.Policies[0].LegitimateAtRisk != tr.AtRisk || a.Policies[0].Legitimate != tr.Legit {
+				t.Errorf("at risk %d of %d, want %d of %d", a.Policies[0].LegitimateAtRisk, a.Policies[0].Legitimate, tr.AtRisk, tr.Legit)
+			}
+			var days, sources uint64
+			for _, d := range a.Daily {
+				days += d.Aligned + d.Broken + d.Forwarder + d.Unknown + d.Spoof
+			}
+			for _, s := range a.Sources {
+				sources += s.Messages
+			}
+			if days != a.Messages || sources != a.Messages {
+				t.Errorf("%d messages, %d by day, %d by source", a.Messages, days, sources)
+			}
+
+			// Kept answers: none, then at once, then listed.
+			lines, err := adv.Overview(ctx, 30)
+			if err != nil || len(lines) != 1 || !lines[0].Pending || lines[0].Messages != a.Messages {
+				t.Fatalf("overview before: %+v, %v", lines, err)
+			}
+			if err := adv.Refresh(ctx); err != nil {
+				t.Fatal(err)
+			}
+			start = time.Now()
+			c, fresh, err := adv.Cached(ctx, name, Question{Days: 30})
+			if err != nil || !fresh || c.Messages != a.Messages || len(c.Sources) != len(a.Sources) {
+				t.Fatalf("cached: %+v, %v, %v", c, fresh, err)
+			}
+			t.Logf("kept answer in %v", time.Since(start).Round(time.Microsecond))
+			lines, err = adv.Overview(ctx, 30)
+			if err != nil || len(lines) != 1 || lines[0].Pending || lines[0].Stale || lines[0].Spoof == 0 || lines[0].Verdict != a.Verdict {
+				t.Fatalf("overview after: %+v, %v", lines, err)
+			}
+			if lines[0].Policy != "none" || lines[0].PolicySince == 0 {
+				t.Errorf("policy %q since %v", lines[0].Policy, lines[0].PolicySince)
+			}
+		})
+	}
+}
