@@ -127,7 +127,9 @@ func (s *scanner) declaration(n int) error {
 		if err := s.tooLong(end); err != nil {
 			return err
 		}
-		s.pos = s.end
+		if s.pos+end < s.end { // a NUL
+			return s.fail(nil, "not XML: %q is no declaration", clean(s.buf[s.pos:s.pos+end]))
+		}
 		return s.ended()
 	}
 	label := pseudoAttribute(s.buf[s.pos+n:s.pos+end], "encoding")

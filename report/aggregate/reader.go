@@ -117,6 +117,9 @@ func (r *Reader) next(rec *Record) error {
 			if r.records++; r.records > r.limit.Records {
 				return r.s.failTag(ErrLimit, "report has more than %d records", r.limit.Records)
 			}
+			if r.records == largeAt {
+				r.words.grow()
+			}
 			kept, err := r.record(k, rec)
 			if err != nil {
 				return err

@@ -13,7 +13,8 @@ import (
 
 // words keeps strings that came before, so that a value which comes in every
 // record is one string. It holds at most 2×wordSlots strings of at most
-// wordBytes; a value that is not there is allocated anew.
+// wordBytes, and few of them while the report may still be a small one; a
+// value that is not there is allocated anew.
 type words struct {
 	seed   maphash.Seed
 	seen   []word
@@ -27,12 +28,31 @@ type word struct {
 }
 
 const (
-	wordSlots = 1 << 9
-	wordBytes = 256
+	wordSlots  = 1 << 9
+	firstSlots = 1 << 5
+	largeAt    = 1 << 6 // records that make a report a large one
+	wordBytes  = 256
 )
 
 func newWords() words {
-	return words{seed: maphash.MakeSeed(), seen: make([]word, 2*wordSlots)}
+	return words{seed: maphash.MakeSeed(), seen: make([]word, 2*firstSlots)}
+}
+
+// grow is for a large report.
+func (w *words) grow() {
+	if len(w.seen) < 2*wordSlots {
+		w.seen = make([]word, 2*wordSlots)
+	}
+}
+
+// slot returns the place of b among the texts, or among the domains.
+func (w *words) slot(b []byte, domains bool) *word {
+	half := len(w.seen) / 2
+	i := int(maphash.Bytes(w.seed, b) % uint64(half))
+	if domains {
+		i += half
+	}
+	return &w.seen[i]
 }
 
 // text returns b as a string.
@@ -43,7 +63,7 @@ func (w *words) text(k *element, b []byte) string {
 	if len(b) > wordBytes {
 		return string(b)
 	}
-	s := &w.seen[maphash.Bytes(w.seed, b)%wordSlots]
+	s := w.slot(b, false)
 	if string(b) != s.raw {
 		raw := string(b)
 		*s = word{raw: raw, value: raw}
@@ -64,7 +84,7 @@ func (r *Reader) domain(k *element, b []byte) string {
 			}
 			return v.value
 		}
-		s := &w.seen[wordSlots+maphash.Bytes(w.seed, b)%wordSlots]
+		s := w.slot(b, true)
 		if string(b) != s.raw {
 			*s = readDomain(string(b))
 		}
