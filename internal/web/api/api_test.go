@@ -159,7 +159,7 @@ func TestUpload(t *testing.T) {
 	if rec.Code != 200 || w.uploaded["b.xml"] != "content of b.xml" || w.uploaded["c.zip"] == "" || w.uploaded["レポート.xml"] == "" {
 		t.Errorf("a form: %d %s %v", rec.Code, rec.Body, w.uploaded)
 	}
-	if !strings.Contains(rec.Body.String(), `"files":3`) {
+	if !strings.Contains(rec.Body.String(), `"files":3,"reports":3,"rows":0,"messages":0,"duplicates":0,"rejected":[]`) {
 		t.Errorf("a form's sums: %s", rec.Body)
 	}
 	ct, body = form(t)

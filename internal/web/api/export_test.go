@@ -18,14 +18,14 @@ func TestCSV(t *testing.T) {
 		lines  int // with the heading
 		want   []string
 	}{
-		{"domains.csv?lang=en", 2, []string{"Domain,", "kakuu.example,none,,10,7,0.700000,0,0,0,0,not ready"}},
+		{"domains.csv?lang=en", 2, []string{"Domain,", "kakuu.example,none,,10,7,0.700000,0,0,0,0,Not ready"}},
 		{"domains.csv?lang=ja", 2, []string{"ドメイン,", "まだ強化できません"}},
 		{"domains.csv?lang=en&search=zz", 1, []string{"Domain,"}},
 		{"daily.csv?domain=kakuu.example&lang=en", 2, []string{"2026-09-01,10,7,0,1"}},
 		{"ladder.csv?domain=kakuu.example&lang=en", 2, []string{"reject,2,0.250000"}},
 		{"policies.csv?domain=kakuu.example&lang=en", 2, []string{"2026-09-01,2026-09-30,none"}},
 		{"sources.csv?domain=kakuu.example&lang=ja", 6, []string{"broken.example,設定不備,9,1,0.111111,1,kakuu.example"}},
-		{"sources.csv?domain=kakuu.example&class=spoof&lang=en", 2, []string{"spoof.example,spoofed"}},
+		{"sources.csv?domain=kakuu.example&class=spoof&lang=en", 2, []string{"spoof.example,Spoofed"}},
 		{"addresses.csv?domain=kakuu.example&source=sspoof&lang=en", 2501, []string{"192.0.9.195,2499,0"}},
 		{"source-daily.csv?domain=kakuu.example&source=x&lang=en", 1, []string{"Day (UTC)"}},
 		{"reporters.csv?domain=kakuu.example&source=x&lang=en", 2, []string{"'=cmd"}},

@@ -150,7 +150,7 @@ func (w *world) ImportReader(_ context.Context, name string, r io.Reader) (colle
 		return collect.Result{}, err
 	}
 	w.uploaded[name] = string(b)
-	return collect.Result{Files: 1, Reports: 1}, nil
+	return collect.Result{Files: 1, Reports: 1, Rejected: []collect.Rejected{}}, nil
 }
 
 func newWorld(t *testing.T, c Config) (*world, http.Handler) {

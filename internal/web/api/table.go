@@ -146,7 +146,7 @@ func domainsTable() table {
 					continue
 				}
 				if err := emit(d.Domain, d.Policy, d.PolicySince, d.Messages, d.Aligned, part(d.Aligned, d.Messages),
-					d.Broken, d.Forwarder, d.Unknown, d.Spoof, q.word("table.verdict.", string(d.Verdict))); err != nil {
+					d.Broken, d.Forwarder, d.Unknown, d.Spoof, q.word("web.verdict.", string(d.Verdict))); err != nil {
 					return err
 				}
 			}
@@ -185,14 +185,14 @@ func dailyTable() table {
 
 func ladderTable() table {
 	return table{
-		columns: []column{{"policy", text}, {"at_risk", number}, {"at_risk_share", share}, {"at_risk_upper95", share}, {"indirect_at_risk", number}, {"stopped", number}, {"uncertain", number}},
+		columns: []column{{"policy", text}, {"at_risk", number}, {"at_risk_share", share}, {"at_risk_upper95", share}, {"indirect_at_risk", number}, {"stopped", number}, {"uncertain", number}, {"remainder_at_risk", number}, {"legitimate", number}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			advice, _, _, err := s.advice(ctx, q.Named, q.Window)
 			if err != nil {
 				return err
 			}
 			for _, p := range advice.Policies {
-				if err := emit(p.P, p.LegitimateAtRisk, p.Share, p.Upper95, p.IndirectAtRisk, p.Stopped, p.Uncertain); err != nil {
+				if err := emit(p.P, p.LegitimateAtRisk, p.Share, p.Upper95, p.IndirectAtRisk, p.Stopped, p.Uncertain, p.RemainderAtRisk, p.Legitimate); err != nil {
 					return err
 				}
 			}
@@ -236,8 +236,8 @@ func sourcesTable() table {
 				for _, step := range x.Reasons {
 					why = append(why, q.lang.Step(step))
 				}
-				if err := emit(q.word("advise.name.", x.Name), q.word("table.class.", string(x.Class)), x.Messages, x.Failing, part(x.Failing, x.Messages),
-					int64(len(x.Addresses)), list(x.HeaderFrom), list(x.DKIM), list(x.SPF), list(x.PTR), x.FirstDay, x.LastDay, strings.Join(why, "\n"), x.ID); err != nil {
+				if err := emit(q.word("source.", x.Name), q.word("web.class.", string(x.Class)), x.Messages, x.Failing, part(x.Failing, x.Messages),
+					int64(max(x.AddressCount, len(x.Addresses))), list(x.HeaderFrom), list(x.DKIM), list(x.SPF), list(x.PTR), x.FirstDay, x.LastDay, strings.Join(why, "\n"), x.ID); err != nil {
 					return err
 				}
 			}

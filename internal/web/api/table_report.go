@@ -124,7 +124,7 @@ func deviationsTable() table {
 				return err
 			}
 			for _, d := range h.Report.Deviations {
-				if err := emit(q.word("deviation.", string(d.Code)), int64(d.Line), d.Offset, d.Detail, d.Times); err != nil {
+				if err := emit(q.word("web.deviation.", string(d.Code)), int64(d.Line), d.Offset, d.Detail, d.Times); err != nil {
 					return err
 				}
 			}
