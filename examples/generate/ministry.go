@@ -260,7 +260,7 @@ func (m *ministry) forwarders() {
 	}{
 		{"198.51.100.130", "fwd%d.u-kasumi.example", "", 3, 95, 16, 0.02},
 		{"198.51.100.150", "alumni%d.mori-daigaku.example", "srs.mori-daigaku.example", 2, 60, 14, 0.03},
-		{"203.0.113.180", "tenso%02d.minato-isp.example", "", 4, 120, 40, 0.015},
+		{"203.0.113.180", "tenso%d.minato-isp.example", "", 4, 120, 40, 0.015},
 		{"203.0.113.200", "relay.tsukimi-denki.example", "", 1, 38, 2, 0.35},
 		{"203.0.113.210", "mx.ichou-shi.example", "srs.ichou-shi.example", 1, 44, 3, 0.08},
 	} {
