@@ -114,7 +114,7 @@ func passFail(ok bool) string {
 
 func deviationsTable() table {
 	return table{
-		columns: []column{{"deviation", text}, {"line", number}, {"offset", number}, {"detail", text}, {"times", number}},
+		columns: []column{{"deviation", text}, {"element", text}, {"line", number}, {"offset", number}, {"detail", text}, {"times", number}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			if err := q.needSeq(); err != nil {
 				return err
@@ -124,7 +124,7 @@ func deviationsTable() table {
 				return err
 			}
 			for _, d := range h.Report.Deviations {
-				if err := emit(q.word("web.deviation.", string(d.Code)), int64(d.Line), d.Offset, d.Detail, d.Times); err != nil {
+				if err := emit(q.word("web.deviation.", string(d.Code)), d.Element, int64(d.Line), d.Offset, d.Detail, d.Times); err != nil {
 					return err
 				}
 			}
