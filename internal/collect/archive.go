@@ -32,6 +32,9 @@ func skipEntry(name string) bool {
 		return true
 	}
 	base := path.Base(name)
+	if base == "." { // an entry without a name
+		return false
+	}
 	return strings.HasPrefix(base, ".") || isControlFile(base)
 }
 
@@ -40,6 +43,9 @@ func skipEntry(name string) bool {
 type names map[string]struct{}
 
 func (n names) distinct(name string, no int64) string {
+	if name == "" {
+		name = fmt.Sprintf("entry %d", no)
+	}
 	if _, again := n[name]; again {
 		name = fmt.Sprintf("%s#%d", name, no)
 	}
@@ -95,7 +101,7 @@ func (f *failure) get() error {
 func (o *opener) tar(ctx context.Context, e *entry, br *bufio.Reader) (int, error) {
 	tr := tar.NewReader(br)
 	seen := names{}
-	found := 0
+	found, files := 0, 0
 	var failed failure
 	for no := int64(1); ; no++ {
 		if err := failed.get(); err != nil {
@@ -103,7 +109,7 @@ func (o *opener) tar(ctx context.Context, e *entry, br *bufio.Reader) (int, erro
 		}
 		h, err := tr.Next()
 		if err == io.EOF {
-			if no == 1 {
+			if files == 0 {
 				return found, errors.New("tar: nothing in it")
 			}
 			return found, nil
@@ -117,6 +123,7 @@ func (o *opener) tar(ctx context.Context, e *entry, br *bufio.Reader) (int, erro
 		if h.Typeflag != tar.TypeReg || skipEntry(h.Name) {
 			continue
 		}
+		files++
 		in := e.inside(tr)
 		in.member = joinMember(e.member, seen.distinct(h.Name, no))
 		if h.Size > o.limits.Entry {

@@ -45,6 +45,10 @@ type Limits struct {
 	// Rejected is how many rejected inputs a Result lists; further ones are
 	// counted in a last element. Default 100,000.
 	Rejected int
+	// Parts is how many rejected parts of one input file are kept and listed
+	// one by one; further ones are kept as the whole file and listed as one.
+	// Default 1,000.
+	Parts int
 	// Message bounds the walk through one message.
 	Message message.Limits
 	// Report bounds one report.
@@ -62,6 +66,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Rejected <= 0 {
 		l.Rejected = 100_000
+	}
+	if l.Parts <= 0 {
+		l.Parts = 1000
 	}
 	def(&l.Inflated, 8<<30)
 	def(&l.Entry, 8<<30)

@@ -71,9 +71,6 @@ func (m *mailState) verdict(found int) error {
 // mail reads a message: every part that is an archive, compressed or XML is
 // taken for a report, whatever its media type says.
 func (o *opener) mail(ctx context.Context, e *entry, br *bufio.Reader) (int, error) {
-	if err := o.budget.entry(); err != nil {
-		return 0, err
-	}
 	m := &mailState{}
 	seen := names{}
 	found := 0

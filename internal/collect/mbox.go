@@ -16,8 +16,12 @@ func (o *opener) mbox(ctx context.Context, e *entry, br *bufio.Reader) (int, err
 	var failed failure
 	sp := o.scratch.spool()
 	defer func() { sp.close() }()
+	bw := bufio.NewWriterSize(sp, bufferSize) // lines are short
 	no := 0
 	flush := func() error {
+		if err := bw.Flush(); err != nil {
+			return err
+		}
 		if no == 0 || sp.n == 0 {
 			return nil
 		}
@@ -37,6 +41,7 @@ func (o *opener) mbox(ctx context.Context, e *entry, br *bufio.Reader) (int, err
 		}
 		whole := sp
 		sp = o.scratch.spool()
+		bw.Reset(sp)
 		defer whole.close()
 		in.r = io.NewSectionReader(whole.at(), 0, whole.n)
 		n, err := o.open(ctx, in)
@@ -65,10 +70,10 @@ func (o *opener) mbox(ctx context.Context, e *entry, br *bufio.Reader) (int, err
 			if start && len(line) > 0 && line[0] == '>' && bytes.HasPrefix(bytes.TrimLeft(line, ">"), []byte("From ")) {
 				line = line[1:]
 			}
-			if sp.n+int64(len(line)) > o.limits.Entry {
+			if sp.n+int64(bw.Buffered()+len(line)) > o.limits.Entry {
 				return found, fmt.Errorf("mbox: message %d has more than %d bytes: %w", no, o.limits.Entry, ErrLimit)
 			}
-			if _, err := sp.Write(line); err != nil {
+			if _, err := bw.Write(line); err != nil {
 				return found, err
 			}
 			blank = start && len(bytes.TrimRight(line, "\r\n")) == 0

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -24,6 +25,9 @@ type task struct {
 	pending atomic.Int64 // the reading, jobs, and reports on their way
 	mu      sync.Mutex
 	res     store.FileResult
+	parts   int   // rejected so far
+	more    int   // rejected parts beyond Limits.Parts
+	moreErr error // of the first of them
 }
 
 // open reads the file with everything in it.
@@ -66,10 +70,17 @@ func (t *task) finish() {
 		return
 	}
 	if t.f != nil {
-		t.f.Close()
+		defer t.f.Close()
 	}
 	if t.run.ctx.Err() != nil {
 		return
+	}
+	if t.more > 0 {
+		err := fmt.Errorf("and %d more parts of the file that could not be read, such as: %w", t.more, t.moreErr)
+		if err := t.note(t.run.ctx, rejection{path: t.res.Path, reason: err}, nil); err != nil {
+			t.run.abort(err)
+			return
+		}
 	}
 	if err := t.run.im.Ledger.FileDone(t.run.ctx, t.run.id, t.res); err != nil {
 		t.run.abort(err)
@@ -100,14 +111,29 @@ func (t *task) reject(ctx context.Context, member string, reason error, keep fun
 
 // fail keeps an entry, or the whole file where keep is nil or cannot.
 func (t *task) fail(ctx context.Context, member string, reason error, keep func(io.Writer) error) error {
-	rej := rejection{path: t.res.Path, member: member, reason: reason}
+	if member != "" {
+		t.mu.Lock()
+		if t.parts++; t.parts > t.run.limits.Parts {
+			t.more++
+			if t.moreErr == nil {
+				t.moreErr = fmt.Errorf("%s: %w", member, reason)
+			}
+			t.mu.Unlock()
+			return nil
+		}
+		t.mu.Unlock()
+	}
+	return t.note(ctx, rejection{path: t.res.Path, member: member, reason: reason}, keep)
+}
+
+func (t *task) note(ctx context.Context, rej rejection, keep func(io.Writer) error) error {
 	kept, err := t.run.keeper.keep(ctx, t.run.id, rej, keep, t.copy())
 	if err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.res.Rejected = append(t.res.Rejected, store.Rejected{Path: rej.at(), Error: plain(reason), Kept: kept})
+	t.res.Rejected = append(t.res.Rejected, store.Rejected{Path: rej.at(), Error: plain(rej.reason), Kept: kept})
 	t.run.rejected.Add(1)
 	return nil
 }

@@ -1,0 +1,11 @@
+package collect
+
+// Add adds what another import did.
+func (r *Result) Add(o Result) {
+	r.Files += o.Files
+	r.Reports += o.Reports
+	r.Rows += o.Rows
+	r.Messages += o.Messages
+	r.Duplicates += o.Duplicates
+	r.Rejected = append(r.Rejected, o.Rejected...)
+}
