@@ -43,7 +43,7 @@ func newImport(e *Env) *cobra.Command {
 		}
 		ctx := cmd.Context()
 		return e.withStore(ctx, *data, true, func(st *store.Store) error {
-			im := collect.New(collect.Config{Store: st, Dir: st.Dir()})
+			im := collect.New(st)
 			bar := e.startProgress()
 			im.Progress = bar.update
 			began := time.Now()
@@ -60,6 +60,7 @@ func newImport(e *Env) *cobra.Command {
 			bar.finish()
 			for i := range res.Rejected {
 				res.Rejected[i].Path = e.shown(res.Rejected[i].Path, args)
+				res.Rejected[i].Kept = e.shown(res.Rejected[i].Kept, []string{filepath.Clean(*data)})
 			}
 			if err != nil {
 				if ctx.Err() != nil {
@@ -72,7 +73,7 @@ func newImport(e *Env) *cobra.Command {
 			} else {
 				err = e.printImport(res, time.Since(began))
 			}
-			if err == nil && len(res.Rejected) > 0 {
+			if err == nil && res.HasRejected() {
 				return statusError{status: StatusNegative}
 			}
 			return err

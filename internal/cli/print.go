@@ -96,18 +96,21 @@ func cut(s string, width int) string {
 	return b.String() + "…"
 }
 
-// wrap breaks text into lines of at most width columns, each after indent. It
-// breaks at spaces, and between East Asian characters.
-func wrap(w io.Writer, width int, indent, text string) {
+// wrap breaks text into lines of at most width columns, at spaces and between
+// East Asian characters. The first line begins with lead; the others are
+// indented as far.
+func wrap(w io.Writer, width int, lead, text string) {
 	if width <= 0 {
 		width = lineWidth
 	}
-	room := width - uniseg.StringWidth(indent)
+	indent := strings.Repeat(" ", uniseg.StringWidth(lead))
+	room := width - len(indent)
 	var line strings.Builder
 	n := 0
 	flush := func() {
 		if n > 0 {
-			fmt.Fprintln(w, indent+strings.TrimRight(line.String(), " "))
+			fmt.Fprintln(w, lead+strings.TrimRight(line.String(), " "))
+			lead = indent
 		}
 		line.Reset()
 		n = 0

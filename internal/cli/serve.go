@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"sekimori/internal/store"
 	"sekimori/internal/web"
 	"sekimori/internal/web/access"
+	"sekimori/internal/web/api"
 )
 
 // statusBusy is how the owner of a folder answers "serve" while it does
@@ -69,7 +71,7 @@ func newServe(e *Env) *cobra.Command {
 		}
 		defer ln.Close()
 		return e.serveStore(cmd.Context(), *data, func(st *store.Store) error {
-			return e.serve(cmd.Context(), ln, st, resolver, access.Config{Password: password, Token: token})
+			return e.serve(cmd.Context(), ln, st, resolver, access.Config{Listen: ln.Addr().String(), Password: password, Token: token})
 		})
 	}
 	return cmd
@@ -120,10 +122,8 @@ func (e *Env) serve(ctx context.Context, ln net.Listener, st *store.Store, resol
 		log = slog.New(slog.NewTextHandler(e.Err, nil))
 	}
 	advisor := advise.New(advise.Config{Store: st, Resolver: resolver, Now: time.Now})
-	handler, err := web.New(web.Config{
-		Store: st, Advisor: advisor, Importer: collect.New(collect.Config{Store: st, Dir: st.Dir()}),
-		Access: guard, Listen: ln.Addr().String(), Version: e.Version, Log: log,
-	})
+	defer advisor.Close()
+	handler, err := e.handler(st, advisor, guard, log)
 	if err != nil {
 		return err
 	}
@@ -160,6 +160,22 @@ func (e *Env) serve(ctx context.Context, ln net.Listener, st *store.Store, resol
 		err = nil
 	}
 	return err
+}
+
+// handler joins the pages, the API and the guard before them.
+func (e *Env) handler(st *store.Store, advisor *advise.Advisor, guard access.Config, log *slog.Logger) (http.Handler, error) {
+	importer := collect.New(st)
+	figures, err := api.New(api.Config{Store: st, Advisor: advisor, Importer: importer, TempDir: filepath.Join(st.Dir(), "tmp"),
+		Lang: web.Language, Version: e.Version, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	guard.Lang, guard.Logger = web.Language, log
+	g, err := access.New(guard)
+	if err != nil {
+		return nil, err
+	}
+	return web.New(web.Config{Store: st, Advisor: advisor, Importer: importer, API: figures, Guard: g.Wrap, Version: e.Version, Logger: log})
 }
 
 // refresh keeps the kept answers up to date: when reports have come in and
