@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -27,6 +28,15 @@ func testReport(domain, org, id string, day, days int) aggregate.Report {
 		Form: aggregate.RFC9990, Version: "1.0",
 		Metadata:        aggregate.Metadata{OrgName: org, Email: "dmarc@" + org, ReportID: id, Begin: begin, End: begin.AddDate(0, 0, days).Add(-time.Second)},
 		PolicyPublished: aggregate.PolicyPublished{Domain: domain, P: "none", ADKIM: "r", ASPF: "r"},
+	}
+}
+
+func sampleRecord(i int) aggregate.Record {
+	return aggregate.Record{
+		SourceIP: netip.AddrFrom4([4]byte{203, byte(i >> 16), byte(i >> 8), byte(i)}), Count: uint64(i%50 + 1), Disposition: "none", DKIM: i%3 == 0, SPF: i%2 == 0,
+		HeaderFrom: "example.go.jp", EnvelopeFrom: fmt.Sprintf("bounce%d.mail.example.go.jp", i%20),
+		DKIMResults: []aggregate.DKIMResult{{Domain: "example.go.jp", Selector: fmt.Sprintf("s%d", i%7), Result: "pass"}},
+		SPFResults:  []aggregate.SPFResult{{Domain: fmt.Sprintf("bounce%d.mail.example.go.jp", i%20), Scope: "mfrom", Result: "pass"}},
 	}
 }
 

@@ -1,0 +1,218 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// The import that is killed: some batches of small reports, a large streamed
+// one, and small ones again.
+const (
+	crashSmall  = 900
+	crashBatch  = 30
+	crashLarge  = 400_000
+	crashLargeN = 8192
+)
+
+func crashLargeReport() (string, *Incoming) {
+	r := testReport("large.example", "receiver.example", "large", 3, 5)
+	return "large", &Incoming{Report: r, Raw: Raw{Encoding: Gzip, Bytes: bytes.Repeat([]byte("large"), 10000)}, Origin: Origin{1, "large", ""}}
+}
+
+// crashImport is the import. What is there already must be there whole; how
+// many were there is returned.
+func crashImport(s *Store, all []stored) (resumed int, err error) {
+	ctx := context.Background()
+	put := func(part []stored) error {
+		for len(part) > 0 {
+			n := min(crashBatch, len(part))
+			var in []*Incoming
+			for _, r := range part[:n] {
+				in = append(in, r.incoming())
+			}
+			out, err := s.Put(ctx, in)
+			if err != nil {
+				return err
+			}
+			for i, o := range out {
+				if o.Duplicate != o.Resumed || o.Rows != int64(len(part[i].records)) || o.Messages != in[i].Rows.Messages() {
+					return fmt.Errorf("outcome %+v of %+v", o, in[i].Report)
+				}
+				if o.Resumed {
+					resumed++
+				}
+			}
+			part = part[n:]
+		}
+		return nil
+	}
+	if err := put(all[:len(all)/2]); err != nil {
+		return resumed, err
+	}
+	_, large := crashLargeReport()
+	t, err := s.Begin(ctx, large.Report)
+	if err != nil {
+		return resumed, err
+	}
+	for i := 0; i < crashLarge; i += crashLargeN {
+		if err := t.Append(testRows(i, min(crashLargeN, crashLarge-i))); err != nil {
+			return resumed, err
+		}
+	}
+	o, err := t.Commit(ctx, *large)
+	if err != nil {
+		return resumed, err
+	}
+	if o.Rows != crashLarge || o.Duplicate != o.Resumed {
+		return resumed, fmt.Errorf("outcome of the large one: %+v", o)
+	}
+	if o.Resumed {
+		resumed++
+	}
+	return resumed, put(all[len(all)/2:])
+}
+
+// TestMain lets the test run itself as the process that is killed.
+func TestMain(m *testing.M) {
+	dir := os.Getenv("STORE_TEST_IMPORT")
+	if dir == "" {
+		os.Exit(m.Run())
+	}
+	s, err := Open(context.Background(), dir, Options{})
+	if err == nil {
+		fmt.Println("open")
+		if _, err = crashImport(s, crashReports()); err == nil {
+			err = s.Close()
+		}
+	}
+	if err != nil {
+		fmt.Println("error:", err)
+		os.Exit(1)
+	}
+	fmt.Println("done")
+	os.Exit(0)
+}
+
+func crashReports() []stored { return randomStored(rand.New(rand.NewPCG(9, 9)), crashSmall) }
+
+// totals is everything about a store that an interrupted import could spoil.
+func totals(t testing.TB, s *Store) string {
+	t.Helper()
+	var out bytes.Buffer
+	for _, q := range []string{
+		"SELECT count(*), count(DISTINCT seq), sum(n)::BIGINT, sum(hash(* COLUMNS(* EXCLUDE (seq, dom, org))))::VARCHAR FROM record",
+		"SELECT count(*), count(DISTINCT (org, domain, report_id)), sum(rows)::BIGINT, sum(messages)::VARCHAR FROM report",
+		"SELECT count(*), count(DISTINCT seq), sum(messages)::BIGINT, sum(aligned)::VARCHAR FROM report_day",
+		"SELECT (SELECT count(*) FROM policy_domain), (SELECT count(DISTINCT name) FROM policy_domain), (SELECT count(*) FROM reporter), (SELECT count(DISTINCT name) FROM reporter)::VARCHAR",
+		// Each record's report is there, filed under the same names, and each report has all of its records.
+		`SELECT count(*), coalesce(sum(r.n <> p.rows)::BIGINT, 0), coalesce(sum(p.m <> r.m)::BIGINT, 0), '' FROM
+			(SELECT seq, count(*) AS n, sum(n) AS m, any_value(dom) AS dom, any_value(org) AS org FROM record GROUP BY seq) r
+			FULL JOIN (SELECT p.seq, rows, messages AS m, d.id AS dom, o.id AS org FROM report p LEFT JOIN policy_domain d ON d.name = p.domain LEFT JOIN reporter o ON o.name = p.org_name) p
+			ON r.seq = p.seq AND r.dom = p.dom AND r.org = p.org`,
+	} {
+		var a, b, c int64
+		var d string
+		if err := s.conn.QueryRowContext(context.Background(), q).Scan(&a, &b, &c, &d); err != nil {
+			t.Fatal(err, q)
+		}
+		fmt.Fprintln(&out, a, b, c, d)
+	}
+	var n, rows int64
+	if err := s.state.QueryRow("SELECT count(*), sum(rows) FROM accepted").Scan(&n, &rows); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(&out, "accepted", n, rows)
+	return out.String()
+}
+
+// TestKill9 kills an import at random moments, runs it again, and wants what
+// an undisturbed one gives: no report lost, none twice, none in part.
+func TestKill9(t *testing.T) {
+	kills := 20
+	if testing.Short() {
+		kills = 3
+	}
+	if n, err := strconv.Atoi(os.Getenv("SEKIMORI_KILLS")); err == nil {
+		kills = n
+	}
+	all := crashReports()
+	start := time.Now()
+	calm := openTest(t, t.TempDir())
+	if _, err := crashImport(calm, all); err != nil {
+		t.Fatal(err)
+	}
+	whole := time.Since(start)
+	want := totals(t, calm)
+	calm.Close()
+	t.Logf("undisturbed: %v\n%s", whole.Round(time.Millisecond), want)
+
+	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	moments := map[string]int{}
+	for i := range kills {
+		dir := t.TempDir()
+		rounds := 1 + r.IntN(3) // some are killed more than once
+		for range rounds {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), "STORE_TEST_IMPORT="+dir)
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var first [5]byte
+			io.ReadFull(out, first[:]) // "open\n", or "error"
+			if string(first[:]) != "open\n" {
+				rest, _ := io.ReadAll(out)
+				t.Fatalf("kill %d: %s%s", i, first, rest)
+			}
+			time.Sleep(time.Duration(r.Int64N(int64(whole))))
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+		s, err := Open(context.Background(), dir, Options{})
+		if err != nil {
+			t.Fatalf("kill %d: %v", i, err)
+		}
+		resumed, err := crashImport(s, all)
+		if err != nil {
+			t.Fatalf("kill %d: %v", i, err)
+		}
+		switch {
+		case resumed == 0:
+			moments["before anything"]++
+		case resumed < crashSmall/2:
+			moments["in the first small ones"]++
+		case resumed == crashSmall/2:
+			moments["in the large one"]++
+		case resumed <= crashSmall:
+			moments["in the last small ones"]++
+		default:
+			moments["after everything"]++
+		}
+		if got := totals(t, s); got != want {
+			t.Errorf("kill %d (%d reports were there):\n%s\nwant\n%s", i, resumed, got, want)
+		}
+		for _, seq := range []int64{1, s.DataVersion()} {
+			if x, _, err := s.Raw(context.Background(), seq); err != nil {
+				t.Errorf("kill %d: raw of %d: %v", i, seq, err)
+			} else {
+				x.Close()
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		os.RemoveAll(dir)
+	}
+	t.Log("killed", moments)
+}
