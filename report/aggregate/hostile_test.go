@@ -218,17 +218,17 @@ func TestBombs(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			start := time.Now()
-			// What only the limit on bytes stops is given 64 MiB, so that the
+			// What only the limit on bytes stops is given 16 MiB, so that the
 			// test is quick; the memory does not know the difference.
-			_, records, err := all(NewReader(&endless{begin: tt.begin, piece: tt.piece, left: 4 << 30}, Limits{Bytes: 64 << 20}))
+			_, records, err := all(NewReader(&endless{begin: tt.begin, piece: tt.piece, left: 4 << 30}, Limits{Bytes: 16 << 20}))
 			runtime.ReadMemStats(&after)
 			if err == nil || !strings.Contains(err.Error(), tt.msg) || !errors.Is(err, ErrLimit) || len(records) > 0 {
 				t.Errorf("%d records, error %v, want %q in it", len(records), err, tt.msg)
 			}
-			if n := after.TotalAlloc - before.TotalAlloc; n > 32<<20 {
+			if n := after.TotalAlloc - before.TotalAlloc; n > 16<<20 {
 				t.Errorf("%d MiB were allocated", n>>20)
 			}
-			if d := time.Since(start); d > 20*time.Second {
+			if d := time.Since(start); d > time.Minute {
 				t.Errorf("it took %v", d)
 			}
 		})
@@ -253,14 +253,14 @@ func TestNested(t *testing.T) {
 	}
 }
 
-// TestConstantMemory reads 1 GiB of records, made as they are read, and looks
+// TestConstantMemory reads 256 MiB of records, made as they are read, and looks
 // at the memory in use while it goes.
 func TestConstantMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip("1 GiB of XML")
+		t.Skip("256 MiB of XML")
 	}
 	i, j := strings.Index(whole, "  <record>"), strings.Index(whole, "</feedback>")
-	r := NewReader(&endless{begin: whole[:i], piece: whole[i:j], left: 1 << 30}, Limits{})
+	r := NewReader(&endless{begin: whole[:i], piece: whole[i:j], left: 256 << 20}, Limits{})
 	var rec Record
 	var n int
 	var peak uint64
@@ -275,7 +275,7 @@ func TestConstantMemory(t *testing.T) {
 			}
 		}
 	}
-	if !errors.Is(err, ErrTruncated) || n < 800_000 {
+	if !errors.Is(err, ErrTruncated) || n < 200_000 {
 		t.Fatalf("%d records, error %v", n, err)
 	}
 	if peak > 8<<20 {

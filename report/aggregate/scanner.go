@@ -197,6 +197,17 @@ func (s *scanner) push(name string) error {
 	return nil
 }
 
+// pushFound opens the element whose start tag markup found. The name that was
+// open there last is most often the same one, and is not allocated again.
+func (s *scanner) pushFound() error {
+	if n := len(s.open); n < cap(s.open) {
+		if last := s.open[:n+1][n]; string(s.found.name) == last {
+			return s.push(last)
+		}
+	}
+	return s.push(clean(s.found.name))
+}
+
 func (s *scanner) pop() { s.open = s.open[:len(s.open)-1] }
 
 const eightSpaces = 0x2020202020202020
@@ -325,14 +336,19 @@ func (s *scanner) slowChild(parent *element) (*element, error) {
 		case startTag:
 			k := s.known(parent)
 			if k == nil {
-				name := clean(s.found.name)
 				if !s.foreign || !parent.open {
-					s.note(UnknownElement, parent.path, name)
+					if v := s.dev.find(UnknownElement, parent.path); v != nil {
+						v.Times++
+					} else {
+						s.note(UnknownElement, parent.path, clean(s.found.name))
+					}
 				}
 				bottom := len(s.open)
-				if err := s.begin(name); err != nil {
+				if err := s.pushFound(); err != nil {
 					return nil, err
 				}
+				s.empty = s.found.empty
+				s.pos += s.found.size
 				if err := s.skip(bottom); err != nil {
 					return nil, err
 				}
@@ -370,6 +386,9 @@ func (s *scanner) known(parent *element) *element {
 		if string(s.found.name) == k.name {
 			return k
 		}
+	}
+	if len(s.found.name) > maxDetail {
+		return nil
 	}
 	name := strings.ToLower(clean(s.found.name))
 	if other := otherName(parent.id, name); other != "" {
@@ -434,13 +453,13 @@ func (s *scanner) skip(bottom int) error {
 		case startTag:
 			run = 0
 			if !s.found.empty {
-				if err := s.push(clean(s.found.name)); err != nil {
+				if err := s.pushFound(); err != nil {
 					return err
 				}
 			}
 			s.pos += s.found.size
 		case endTag:
-			if clean(s.found.name) == s.open[len(s.open)-1] {
+			if top := s.open[len(s.open)-1]; string(s.found.name) == top || clean(s.found.name) == top {
 				run = 0
 				s.pos += s.found.size
 				s.pop()
