@@ -58,25 +58,27 @@ func resolve(paths []string) ([]root, error) {
 	}
 	all := make([]root, 0, len(paths))
 	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			return nil, err
+		}
 		abs, err := filepath.Abs(p)
-		if err == nil {
+		if err == nil && (info.IsDir() || info.Mode().IsRegular()) {
 			abs, err = filepath.EvalSymlinks(abs)
 		}
 		if err != nil {
 			return nil, err
 		}
-		info, err := os.Stat(abs)
-		if err != nil {
-			return nil, err
-		}
 		all = append(all, root{given: p, abs: abs, info: info})
 	}
-	// Sorted by path, what lies within a folder follows it.
+	// Sorted element by element, what lies within a folder follows it.
 	order := make([]int, len(all))
+	key := make([]string, len(all))
 	for i := range order {
 		order[i] = i
+		key[i] = strings.ReplaceAll(all[i].abs, string(filepath.Separator), "\x00")
 	}
-	sort.SliceStable(order, func(i, j int) bool { return all[order[i]].abs < all[order[j]].abs })
+	sort.SliceStable(order, func(i, j int) bool { return key[order[i]] < key[order[j]] })
 	drop := make([]bool, len(all))
 	var open []int // folders around the current path
 	for _, i := range order {
