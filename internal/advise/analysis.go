@@ -250,8 +250,9 @@ func (n *analysis) survey() {
 	s := &n.scene
 	s.direct, s.users = map[string]uint64{}, map[string]map[string]bool{}
 	s.networks, s.services = map[netip.Prefix]bool{}, map[string]bool{}
-	s.scattered, s.swarm = map[string]int{}, map[string]float64{}
+	s.scattered, s.swarm, s.typical = map[string]int{}, map[string]float64{}, map[string]uint64{}
 	nets := map[string]map[netip.Prefix]bool{}
+	sizes := map[string][]uint64{}
 	for _, g := range n.groups {
 		for _, h := range g.hosts {
 			direct := h.spfAligned > 0 && h.spfAligned*5 >= h.all.messages
@@ -277,6 +278,7 @@ func (n *analysis) survey() {
 					nets[top] = map[netip.Prefix]bool{}
 				}
 				nets[top][network(h.addr)] = true
+				sizes[top] = append(sizes[top], h.all.messages)
 			}
 		}
 		if g.passing()*2 > g.all.messages && g.ptrOrg != s.ours {
@@ -291,6 +293,8 @@ func (n *analysis) survey() {
 	}
 	for name, set := range nets {
 		s.scattered[name] = len(set)
+		slices.Sort(sizes[name])
+		s.typical[name] = sizes[name][len(sizes[name])/2]
 	}
 }
 

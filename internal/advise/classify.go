@@ -35,6 +35,7 @@ type scene struct {
 	networks  map[netip.Prefix]bool      // where mail of ours comes from directly
 	services  map[string]bool            // organizations that send for us and pass
 	scattered map[string]int             // author domain → networks that use it without any authentication
+	typical   map[string]uint64          // author domain → messages of a typical host among these
 	swarm     map[string]float64         // author domain → business value of all these together
 	exists    map[string]bool            // author domains looked up: whether the DNS has them
 }
@@ -208,6 +209,9 @@ func (s *scene) forwarding(g *group) *weigh {
 			w.add(0.5, "why.signature-breaks", explain.Args{"share": r})
 		}
 	}
+	if g.failing() > 0 && g.foreignSig*2 >= g.failing() && g.override == 0 && !slices.ContainsFunc(g.ptrs(10), sources.Lists) {
+		w.add(-2.5, "why.own-signature", explain.Args{"domain": foreign})
+	}
 	if foreign != "" && foreign == g.ptrOrg && signed > 0 {
 		w.add(1, "why.own-envelope", explain.Args{"domain": foreign})
 	}
@@ -322,7 +326,7 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		w.add(0.5, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
 	case p.period >= 5 && p.occasions >= 3:
 		w.add(4, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
-	case p.period >= 26:
+	case p.period >= 26 && !lone:
 		w.add(2.5, "why.twice", explain.Args{"days": int64(p.period)})
 	case business >= 6:
 		w.add(6, "why.business-days", explain.Args{"active": int64(p.active)})
@@ -331,7 +335,14 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 	case business >= 3.3:
 		w.add(2.5, "why.business-days", explain.Args{"active": int64(p.active)})
 	case p.span >= 30 && p.active*3 >= p.span && !lone:
-		w.add(2, "why.steady", explain.Args{"active": int64(p.active), "span": int64(p.span)})
+		w.add(2.5, "why.steady", explain.Args{"active": int64(p.active), "span": int64(p.span)})
+	case business >= 2.5 && p.active >= 8 && !bare:
+		w.add(1.5, "why.business-days", explain.Args{"active": int64(p.active)})
+	case lone && p.span >= 30 && p.active*10 >= p.span*8 && g.all.messages > 10*s.typical[g.headerFrom.top()]:
+		w.add(2, "why.stands-out", explain.Args{"active": int64(p.active), "span": int64(p.span)})
+	}
+	if g.asked == 0 && !bare && p.span >= 14 && p.active >= 8 {
+		w.add(1, "why.same-identity", explain.Args{"domain": g.foreign.top(), "span": int64(p.span)})
 	}
 	if p.span > 5 || bare && lone {
 		return
@@ -357,7 +368,13 @@ func (s *scene) weighAuthors(g *group, w *weigh) {
 	exists, asked := s.exists[top]
 	switch {
 	case asked && !exists:
-		w.add(-2, "why.author-not-in-dns", explain.Args{"domain": top})
+		points := -2.0
+		if p := g.pattern; len(s.users[top]) > 1 && g.lone() {
+			// one of many
+		} else if p.business >= 4.5 || p.occasions >= 2 && p.period > 0 || p.span >= 14 && p.active >= 8 && g.bare*2 < g.all.messages {
+			points = -1 // a name that is only used in From is a common neglect
+		}
+		w.add(points, "why.author-not-in-dns", explain.Args{"domain": top})
 	case len(s.users[top]) == 1 && g.pattern.active >= 10:
 		w.add(1.5, "why.only-user", explain.Args{"domain": top})
 	case asked && exists && s.direct[top] > 0:

@@ -95,12 +95,12 @@ func (n *analysis) sum() totals {
 			t.spoofed += w.failing
 		default:
 			t.unknown += w.failing
-			if w.failing > 0 && (g.bare*2 < g.all.messages || g.score > spoofBare+1) && !g.rest {
+			if w.failing > 0 && g.plausible() {
 				t.plausible += w.failing
 				t.unknownSources = append(t.unknownSources, g)
 			}
 		}
-		if g.class == Broken || g.class == Aligned || g.class == Unknown {
+		if g.class == Broken || g.class == Aligned || g.class == Unknown && g.plausible() {
 			for _, h := range g.headerFrom {
 				if h.failing > 0 && h.name != n.scene.domain {
 					t.subdomainsLegitimes[h.name] = true
@@ -115,6 +115,13 @@ func (n *analysis) sum() totals {
 	slices.SortFunc(t.unknownSources, byFailing)
 	slices.SortFunc(t.absentSources, byFailing)
 	return t
+}
+
+// plausible reports whether an unknown group may be mail of ours, so that it
+// has to be settled before a step: one with an identity or a name, or one whose
+// evidence is more for than against.
+func (g *group) plausible() bool {
+	return !g.rest && (g.bare*2 < g.all.messages || g.ptrOrg != "" || g.score >= 1)
 }
 
 // due reports whether a broken source that did not send in the window is

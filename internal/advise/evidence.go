@@ -97,6 +97,7 @@ type evidence struct {
 	dkimAligned uint64 // passed DMARC by DKIM alone
 	ourSigFails uint64 // failed with a signature of ours that did not verify
 	foreignAuth uint64 // failed, and another organization's SPF or DKIM passed
+	foreignSig  uint64 // of it, with another organization's DKIM signature
 	bare        uint64 // failed with nothing at all
 	ownReturn   uint64 // our envelope sender, from where our SPF record does not allow it
 	override    uint64 // the receiver named it forwarded, a list or a trusted forwarder
@@ -129,6 +130,7 @@ func (e *evidence) sum(o *evidence) {
 	e.dkimAligned += o.dkimAligned
 	e.ourSigFails += o.ourSigFails
 	e.foreignAuth += o.foreignAuth
+	e.foreignSig += o.foreignSig
 	e.bare += o.bare
 	e.ownReturn += o.ownReturn
 	e.override += o.override
@@ -257,6 +259,9 @@ func (r *rowReader) add(row store.SourceRow, inWindow bool) {
 		h.foreignAuth += n
 	default:
 		h.bare += n
+	}
+	if failing && row.DKIMDomain != "" && r.org(row.DKIMDomain) != r.ours {
+		h.foreignSig += n
 	}
 	switch row.Override {
 	case "forwarded", "mailing_list", "trusted_forwarder":
