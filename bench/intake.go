@@ -25,7 +25,8 @@ const (
 )
 
 func (b *bench) bigReport() (string, error) {
-	return b.once("big.xml.gz", func(path string) error { return large(path, bigRows, "big") })
+	// dmarc-cat insists on a name as of RFC 7489 §7.2.1.1.
+	return b.once(fmt.Sprintf("receiver0.example!d0.example!%d!%d.xml.gz", monthBegin, monthBegin+86399), func(path string) error { return large(path, bigRows, "big") })
 }
 
 func (b *bench) smallReports() (string, error) {
@@ -155,7 +156,8 @@ func (b *bench) imports(ctx context.Context) error {
 			note("dmarc-cat", bigRows/u.wall)
 			note("dmarc-cat peak", u.peak)
 		}
-		if p.python != "" {
+		// Where the machine is so busy that it takes minutes, once must do.
+		if p.python != "" && (round == 0 || bigRows/m["parsedmarc"][0] < 90) {
 			r, err := p.parsedmarc(ctx, big)
 			if err != nil {
 				return err
