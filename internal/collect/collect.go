@@ -103,7 +103,7 @@ type Ledger interface {
 	StartImport(ctx context.Context, spec store.ImportSpec) (store.Import, error)
 	FileDoneResult(ctx context.Context, importID int64, f store.FileResult) (store.FileResult, bool, error)
 	FileDone(ctx context.Context, importID int64, r store.FileResult) error
-	FinishImport(ctx context.Context, importID int64) error
+	EndImport(ctx context.Context, importID int64, whole bool) error
 }
 
 // Quarantine lists what could not be read.

@@ -199,9 +199,12 @@ func (f *fakeStore) FileDoneResult(_ context.Context, id int64, r store.FileResu
 	return d, ok && d.Size == r.Size && d.ModTime.Equal(r.ModTime), nil
 }
 
-func (f *fakeStore) FinishImport(_ context.Context, id int64) error {
+func (f *fakeStore) EndImport(_ context.Context, id int64, whole bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !whole {
+		return nil
+	}
 	f.imports[id-1].Finished = f.imports[id-1].Finished.AddDate(1, 0, 0)
 	return nil
 }

@@ -111,6 +111,12 @@ func (im *Importer) run(ctx context.Context, spec store.ImportSpec, roots []root
 	if err != nil {
 		return emptyResult(), fmt.Errorf("%w: %w", ErrAborted, err)
 	}
+	whole := false
+	defer func() {
+		if !whole { // for the same import to go on with; nothing to say if even that fails
+			_ = im.Ledger.EndImport(context.WithoutCancel(ctx), started.ID, false)
+		}
+	}()
 	r := &run{im: im, limits: limits, id: started.ID, resume: started.Resumed, res: emptyResult(),
 		files: make(chan found, 64), jobs: make(chan func())}
 	r.ctx, r.cancel = context.WithCancel(ctx)
@@ -142,9 +148,10 @@ func (im *Importer) run(ctx context.Context, spec store.ImportSpec, roots []root
 	case failed != nil:
 		return res, fmt.Errorf("%w: %w", ErrAborted, failed)
 	}
-	if err := im.Ledger.FinishImport(ctx, r.id); err != nil {
+	if err := im.Ledger.EndImport(ctx, r.id, true); err != nil {
 		return res, fmt.Errorf("%w: %w", ErrAborted, err)
 	}
+	whole = true
 	return res, nil
 }
 

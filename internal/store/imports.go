@@ -30,27 +30,58 @@ const (
 	filesWait    = 250 * time.Millisecond
 )
 
-// StartImport begins an import, or goes on with an unfinished one that has
+// runningImports are the imports that a goroutine of this process is at. One
+// of them is unfinished, but not interrupted.
+type runningImports struct {
+	mu  sync.Mutex
+	ids map[int64]bool
+}
+
+// begin marks an import as running; false says that it was already.
+func (r *runningImports) begin(id int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ids[id] {
+		return false
+	}
+	if r.ids == nil {
+		r.ids = map[int64]bool{}
+	}
+	r.ids[id] = true
+	return true
+}
+
+func (r *runningImports) end(id int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.ids, id)
+}
+
+// StartImport begins an import, or goes on with an interrupted one that has
 // the same paths in the same order (Resumed is then set). Paths should be
-// absolute and clean.
+// absolute and clean. Every StartImport wants an EndImport.
 func (s *Store) StartImport(ctx context.Context, spec ImportSpec) (Import, error) {
 	im := Import{Paths: slices.Clone(spec.Paths)}
 	err := s.change(ctx, "start an import", func(tx *sql.Tx) error {
 		paths := jsonText(spec.Paths)
-		err := scanImport(tx.QueryRowContext(ctx, "SELECT "+importColumns+" FROM import WHERE finished = 0 AND paths = ? ORDER BY id DESC LIMIT 1", paths), &im)
-		if err == nil {
-			im.Resumed = true
-			return nil
-		}
-		if !errors.Is(err, sql.ErrNoRows) {
+		unfinished, err := queryImports(ctx, tx, "SELECT "+importColumns+" FROM import WHERE finished = 0 AND paths = ? ORDER BY id DESC", paths)
+		if err != nil {
 			return err
+		}
+		for _, u := range unfinished {
+			if s.running.begin(u.ID) {
+				im, im.Resumed = u, true
+				return nil
+			}
 		}
 		im.Started = time.Now().UTC().Truncate(time.Second)
 		r, err := tx.ExecContext(ctx, "INSERT INTO import (paths, started) VALUES (?, ?)", paths, im.Started.Unix())
 		if err != nil {
 			return err
 		}
-		im.ID, err = r.LastInsertId()
+		if im.ID, err = r.LastInsertId(); err == nil {
+			s.running.begin(im.ID)
+		}
 		return err
 	})
 	return im, err
@@ -76,7 +107,7 @@ func scanImport(row scanner, im *Import) error {
 
 // FileDone notes that a file of an import is wholly dealt with: its reports
 // were put, what was refused is in quarantine. The note itself becomes durable
-// a little later, with others, and at the latest in FinishImport or Close; a
+// a little later, with others, and at the latest in EndImport or Close; a
 // crash before that makes the import read the file again.
 func (s *Store) FileDone(ctx context.Context, importID int64, r FileResult) error {
 	s.files.mu.Lock()
@@ -162,15 +193,17 @@ func (s *Store) FileDoneResult(ctx context.Context, importID int64, f FileResult
 	return r, true, json.Unmarshal([]byte(rejected), &r.Rejected)
 }
 
-// FinishImport closes an import: its files are forgotten, their totals kept.
-func (s *Store) FinishImport(ctx context.Context, importID int64) error {
+// EndImport ends a run of an import. A whole one is closed: its files are
+// forgotten, their totals kept. Another is left for StartImport to go on with.
+func (s *Store) EndImport(ctx context.Context, importID int64, whole bool) error {
+	defer s.running.end(importID)
 	done, err := s.reading()
 	if err != nil {
 		return err
 	}
 	err = s.flushFiles(ctx)
 	done()
-	if err != nil {
+	if err != nil || !whole {
 		return err
 	}
 	return s.change(ctx, "finish an import", func(tx *sql.Tx) error {
@@ -201,18 +234,26 @@ func (s *Store) Imports(ctx context.Context, p Page) ([]Import, int64, error) {
 		return nil, 0, err
 	}
 	limit, offset := p.bounds()
-	rows, err := s.state.QueryContext(ctx, "SELECT "+importColumns+" FROM import ORDER BY id DESC LIMIT ? OFFSET ?", limit, offset)
+	out, err := queryImports(ctx, s.state, "SELECT "+importColumns+" FROM import ORDER BY id DESC LIMIT ? OFFSET ?", limit, offset)
+	return out, total, err
+}
+
+// queryImports reads imports whole; there are few.
+func queryImports(ctx context.Context, q interface {
+	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
+}, query string, args ...any) ([]Import, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer rows.Close()
 	var out []Import
 	for rows.Next() {
 		var im Import
 		if err := scanImport(rows, &im); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		out = append(out, im)
 	}
-	return out, total, rows.Err()
+	return out, rows.Err()
 }

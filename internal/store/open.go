@@ -44,6 +44,7 @@ type Store struct {
 	version  atomic.Int64
 
 	classes sync.Mutex // one SetClasses at a time
+	running runningImports
 	files   filesDone
 	reads   sync.WaitGroup // readers at work; Close waits for them
 	done    bool           // under mu: no new readers and writers
