@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"bytes"
+	"encoding/xml"
 	"fmt"
 	"io"
 	"math/rand"
@@ -97,5 +98,44 @@ func BenchmarkSmall(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkEncodingXML reads the same report with encoding/xml, for comparison.
+func BenchmarkEncodingXML(b *testing.B) {
+	var doc bytes.Buffer
+	generate(&doc, 20_000)
+	b.SetBytes(int64(doc.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := xml.Unmarshal(doc.Bytes(), new(oracle)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkWriter writes a report of 20,000 records.
+func BenchmarkWriter(b *testing.B) {
+	var doc bytes.Buffer
+	generate(&doc, 20_000)
+	rep, records, err := read(doc.Bytes())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(doc.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		w, err := NewWriter(io.Discard, RFC7489, rep)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i := range records {
+			if err := w.WriteRecord(&records[i]); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

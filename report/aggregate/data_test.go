@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"archive/tar"
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
@@ -185,5 +186,60 @@ func TestSharedEmpty(t *testing.T) {
 	b := unpack(t, filepath.Join(shared(t, "reports-parsedmarc"), "empty.xml"))
 	if _, _, err := read(b); !errors.Is(err, ErrEmpty) {
 		t.Errorf("error is %v, want ErrEmpty", err)
+	}
+}
+
+// TestSharedWorlds reads the reports of the simulated organisations: a dozen
+// receivers, each with its habits. All of them are whole.
+func TestSharedWorlds(t *testing.T) {
+	dir := shared(t, "worlds")
+	for _, world := range []string{"1", "2"} {
+		f, err := os.Open(filepath.Join(dir, world, "reports.tar.gz"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		z, err := gzip.NewReader(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		archive := tar.NewReader(z)
+		r := NewReader(nil, Limits{})
+		reports, rows := 0, 0
+		noted := map[string]int{}
+		for {
+			h, err := archive.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasSuffix(h.Name, ".xml.gz") {
+				continue
+			}
+			inner, err := gzip.NewReader(archive)
+			if err != nil {
+				t.Fatalf("%s: %v", h.Name, err)
+			}
+			r.Reset(inner)
+			rep, records, err := all(r)
+			if err != nil {
+				t.Errorf("%s: %v", h.Name, err)
+				continue
+			}
+			reports++
+			rows += len(records)
+			for _, d := range rep.Deviations {
+				noted[string(d.Code)+" "+d.Element]++
+				if d.Code == SkippedRow || d.Code == UnknownValue {
+					t.Errorf("%s: %+v", h.Name, d)
+				}
+			}
+		}
+		if reports < 100 || rows < 1000 {
+			t.Errorf("world %s: %d reports, %d rows", world, reports, rows)
+		}
+		t.Logf("world %s: %d reports, %d rows; deviations %v", world, reports, rows, noted)
 	}
 }

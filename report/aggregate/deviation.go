@@ -109,6 +109,7 @@ const maxDetail = 200
 type deviations struct {
 	list []Deviation
 	max  int
+	full bool // the last of list is MoreDeviations
 }
 
 // find returns the deviation of that code at that element, nil where it has
@@ -122,14 +123,24 @@ func (d *deviations) find(code DeviationCode, element string) *Deviation {
 	return nil
 }
 
+// again counts a deviation that was met before, and tells whether it was. When
+// the list is full it counts any.
+func (d *deviations) again(code DeviationCode, element string) *Deviation {
+	v := d.find(code, element)
+	if v == nil && d.full {
+		v = &d.list[len(d.list)-1]
+	}
+	if v != nil {
+		v.Times++
+	}
+	return v
+}
+
 // add notes a deviation met for the first time and returns it. The last place
 // of a full list becomes MoreDeviations.
 func (d *deviations) add(v Deviation) *Deviation {
-	if len(d.list) >= d.max-1 && v.Code != MoreDeviations {
-		if m := d.find(MoreDeviations, ""); m != nil {
-			m.Times++
-			return m
-		}
+	if len(d.list) >= d.max-1 {
+		d.full = true
 		v = Deviation{Code: MoreDeviations, Line: v.Line, Offset: v.Offset, Times: 1}
 	}
 	v.Detail = quote(v.Detail)

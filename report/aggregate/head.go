@@ -302,7 +302,7 @@ func (r *Reader) policy(e *element) error {
 func (r *Reader) policyDomain(k *element, b []byte) string {
 	v := r.domain(k, b)
 	if _, err := domain.Parse(v); err != nil {
-		r.s.note(BadDomain, k.path, clean(b))
+		r.s.noteValue(BadDomain, k.path, b)
 	}
 	return v
 }
@@ -330,7 +330,7 @@ func (r *Reader) oneOf(k *element, b []byte, of []choice) string {
 		}
 		return c.meant
 	}
-	r.s.note(UnknownValue, k.path, clean(b))
+	r.s.noteValue(UnknownValue, k.path, b)
 	return ""
 }
 
@@ -338,7 +338,7 @@ func (r *Reader) oneOf(k *element, b []byte, of []choice) string {
 func (r *Reader) percent(k *element, b []byte) string {
 	n, err := count(b)
 	if err != nil || n > 100 {
-		r.s.note(UnknownValue, k.path, clean(b))
+		r.s.noteValue(UnknownValue, k.path, b)
 		return ""
 	}
 	return string(b)
@@ -348,7 +348,7 @@ func (r *Reader) percent(k *element, b []byte) string {
 func (r *Reader) failureOptions(k *element, b []byte) string {
 	v := r.lower(k, b)
 	if strings.Trim(v, "01ds:") != "" {
-		r.s.note(UnknownValue, k.path, clean(b))
+		r.s.noteValue(UnknownValue, k.path, b)
 		return ""
 	}
 	return v

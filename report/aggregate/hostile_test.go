@@ -138,6 +138,7 @@ func TestLimits(t *testing.T) {
 		{"field", strings.Replace(whole, "good", strings.Repeat("x", 65<<10), 1), Limits{}, "text of <human_result> is longer than 65536 bytes"},
 		{"field of entities", strings.Replace(whole, "good", strings.Repeat("&amp;", 65<<10), 1), Limits{}, "text of <human_result> is longer than"},
 		{"small field", whole, Limits{Field: 10}, "text of <email> is longer than 10 bytes"},
+		{"record", strings.Replace(whole, "<auth_results>", "<auth_results>"+strings.Repeat("<dkim><domain>a.example</domain><human_result>"+strings.Repeat("x", 60<<10)+"</human_result></dkim>", 20), 1), Limits{}, "texts of the record are longer than 1048576 bytes"},
 		{"stray text", strings.Replace(whole, "<row>", strings.Repeat("x", 70<<10)+"<row>", 1), Limits{}, "text between elements"},
 		{"stray <", strings.Replace(whole, "<row>", strings.Repeat("<", 70<<10)+"<row>", 1), Limits{}, "text between elements"},
 		{"unknown text", strings.Replace(whole, "<row>", "<a>"+strings.Repeat("x", 70<<10)+"</a><row>", 1), Limits{}, "text in <a> is longer"},

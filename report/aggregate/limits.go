@@ -12,6 +12,9 @@ type Limits struct {
 	// Field is the most bytes of one text, comment or CDATA section, wherever
 	// it stands. Default 64 KiB. More is an error.
 	Field int
+	// Record is the most bytes of text in one record that are kept, so that a
+	// record costs no more memory than that. Default 1 MiB. More is an error.
+	Record int
 	// Results is how many DKIM and SPF results of a record are kept, together.
 	// Default 200 (RFC 9990 §3.1.3 has senders stop at 100 signatures). More
 	// is a deviation.
@@ -37,6 +40,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Field <= 0 {
 		l.Field = 64 << 10
+	}
+	if l.Record <= 0 {
+		l.Record = 1 << 20
 	}
 	if l.Results <= 0 {
 		l.Results = 200

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"strconv"
 	"strings"
 )
 
@@ -171,18 +172,40 @@ func (s *scanner) ended() error {
 
 // note records a deviation at the start tag met last.
 func (s *scanner) note(code DeviationCode, element, detail string) *Deviation {
-	if v := s.dev.find(code, element); v != nil {
-		v.Times++
+	if v := s.dev.again(code, element); v != nil {
 		return v
 	}
 	line, off := s.tagPlace()
 	return s.dev.add(Deviation{Code: code, Element: element, Line: line, Offset: off, Detail: detail, Times: 1})
 }
 
+// noteValue is note with document bytes as the detail, made a string of only
+// when they are the first.
+func (s *scanner) noteValue(code DeviationCode, element string, b []byte) {
+	if s.dev.again(code, element) == nil {
+		line, off := s.tagPlace()
+		s.dev.add(Deviation{Code: code, Element: element, Line: line, Offset: off, Detail: clean(b), Times: 1})
+	}
+}
+
+// noteText is noteHere with the n bytes at hand, quoted where they are no
+// text.
+func (s *scanner) noteText(code DeviationCode, element string, n int) {
+	if s.dev.again(code, element) != nil {
+		return
+	}
+	line, off := s.place(s.pos)
+	b := s.buf[s.pos:min(s.end, s.pos+n)]
+	detail := clean(b)
+	if code == InvalidUTF8 || code == InvalidCharacter {
+		detail = strconv.QuoteToASCII(string(b))
+	}
+	s.dev.add(Deviation{Code: code, Element: element, Line: line, Offset: off, Detail: detail, Times: 1})
+}
+
 // noteHere records a deviation at the present position.
 func (s *scanner) noteHere(code DeviationCode, element, detail string) {
-	if v := s.dev.find(code, element); v != nil {
-		v.Times++
+	if s.dev.again(code, element) != nil {
 		return
 	}
 	line, off := s.place(s.pos)
@@ -319,7 +342,7 @@ func (s *scanner) slowChild(parent *element) (*element, error) {
 				code = UnescapedMarkup
 			}
 			if stray == 0 {
-				s.noteHere(code, parent.path, clean(s.buf[s.pos:s.pos+n]))
+				s.noteText(code, parent.path, n)
 			}
 			s.pos += n
 			if stray += n; stray > s.field {
@@ -337,11 +360,7 @@ func (s *scanner) slowChild(parent *element) (*element, error) {
 			k := s.known(parent)
 			if k == nil {
 				if !s.foreign || !parent.open {
-					if v := s.dev.find(UnknownElement, parent.path); v != nil {
-						v.Times++
-					} else {
-						s.note(UnknownElement, parent.path, clean(s.found.name))
-					}
+					s.noteValue(UnknownElement, parent.path, s.found.name)
 				}
 				bottom := len(s.open)
 				if err := s.pushFound(); err != nil {
@@ -396,7 +415,7 @@ func (s *scanner) known(parent *element) *element {
 	}
 	for _, k := range parent.kids {
 		if name == k.name {
-			s.note(RenamedElement, k.path, clean(s.found.name))
+			s.noteValue(RenamedElement, k.path, s.found.name)
 			return k
 		}
 	}

@@ -96,7 +96,7 @@ func (s *scanner) slowText(k *element) ([]byte, error) {
 					return nil, s.fail(nil, "</%s> while <%s> is open", clean(s.found.name), k.name)
 				}
 			}
-			s.noteHere(UnescapedMarkup, k.path, clean(s.buf[s.pos:min(s.end, s.pos+60)]))
+			s.noteText(UnescapedMarkup, k.path, 60)
 			s.literal(1)
 		case c == '&':
 			s.reference(k)
@@ -106,17 +106,17 @@ func (s *scanner) slowText(k *element) ([]byte, error) {
 			}
 			s.pos++
 		case c < utf8.RuneSelf:
-			s.noteHere(InvalidCharacter, k.path, strconv.QuoteToASCII(string(rune(c))))
+			s.noteText(InvalidCharacter, k.path, 1)
 			s.replace(1)
 		default:
 			s.need(utf8.UTFMax)
 			r, size := utf8.DecodeRune(s.buf[s.pos:s.end])
 			switch {
 			case r == utf8.RuneError && size == 1:
-				s.noteHere(InvalidUTF8, k.path, strconv.QuoteToASCII(string(s.buf[s.pos:s.pos+1])))
+				s.noteText(InvalidUTF8, k.path, 1)
 				s.replace(1)
 			case !character(r):
-				s.noteHere(InvalidCharacter, k.path, strconv.QuoteToASCII(string(r)))
+				s.noteText(InvalidCharacter, k.path, size)
 				s.replace(size)
 			default:
 				s.literal(size)
@@ -169,7 +169,7 @@ func (s *scanner) reference(k *element) {
 				break
 			}
 			if !character(r) {
-				s.noteHere(InvalidCharacter, k.path, "&"+name+";")
+				s.noteText(InvalidCharacter, k.path, i+1)
 				r = utf8.RuneError
 			}
 			s.scratch = utf8.AppendRune(s.scratch, r)
@@ -179,7 +179,7 @@ func (s *scanner) reference(k *element) {
 			return
 		}
 	}
-	s.noteHere(UnescapedMarkup, k.path, clean(b))
+	s.noteText(UnescapedMarkup, k.path, most)
 	s.literal(1)
 }
 

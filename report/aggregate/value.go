@@ -80,7 +80,7 @@ func (r *Reader) domain(k *element, b []byte) string {
 		if len(b) > wordBytes {
 			v := readDomain(string(b))
 			if v.note != "" {
-				r.s.note(v.note, k.path, clean(b))
+				r.s.noteValue(v.note, k.path, b)
 			}
 			return v.value
 		}
@@ -200,7 +200,7 @@ func count(b []byte) (uint64, error) {
 func (r *Reader) lower(k *element, b []byte) string {
 	l := bytes.ToLower(b)
 	if !bytes.Equal(l, b) {
-		r.s.note(MixedCase, k.path, clean(b))
+		r.s.noteValue(MixedCase, k.path, b)
 	}
 	return string(l)
 }
@@ -224,7 +224,7 @@ func (r *Reader) disposition(k *element, b []byte) Disposition {
 		}
 		return DispositionPass
 	}
-	r.s.note(UnknownValue, k.path, clean(b))
+	r.s.noteValue(UnknownValue, k.path, b)
 	return DispositionNone
 }
 
@@ -241,7 +241,7 @@ func (r *Reader) aligned(k *element, b []byte) bool {
 		return true
 	case "fail":
 	default:
-		r.s.note(UnknownValue, k.path, clean(b))
+		r.s.noteValue(UnknownValue, k.path, b)
 	}
 	return false
 }
@@ -251,7 +251,7 @@ func (r *Reader) reasonType(k *element, b []byte) string {
 	v := r.words.text(k, b)
 	if !r.isReason(k, v) {
 		if v = r.lower(k, b); !r.isReason(k, v) {
-			r.s.note(UnknownValue, k.path, clean(b))
+			r.s.noteValue(UnknownValue, k.path, b)
 			return "other"
 		}
 	}
@@ -288,7 +288,7 @@ func (r *Reader) dkimToken(k *element, b []byte) string {
 		r.s.note(NonstandardValue, k.path, v)
 		return "fail"
 	}
-	r.s.note(UnknownValue, k.path, clean(b))
+	r.s.noteValue(UnknownValue, k.path, b)
 	return "none"
 }
 
@@ -316,7 +316,7 @@ func (r *Reader) spfToken(k *element, b []byte) string {
 		r.s.note(NonstandardValue, k.path, v)
 		return "permerror"
 	}
-	r.s.note(UnknownValue, k.path, clean(b))
+	r.s.noteValue(UnknownValue, k.path, b)
 	return "none"
 }
 
@@ -364,6 +364,6 @@ func (r *Reader) scope(k *element, b []byte) string {
 		r.s.note(NonstandardValue, k.path, v)
 		return "mfrom"
 	}
-	r.s.note(UnknownValue, k.path, clean(b))
+	r.s.noteValue(UnknownValue, k.path, b)
 	return ""
 }

@@ -65,12 +65,14 @@ func (w *Writer) raw(s string) {
 }
 
 // begin, end and leaf write elements, indented by depth.
-func (w *Writer) begin(depth int, name string) {
-	w.raw(indent(depth) + "<" + name + ">\n")
-}
+func (w *Writer) begin(depth int, name string) { w.tag(indent(depth), "<", name, ">\n") }
+func (w *Writer) end(depth int, name string)   { w.tag(indent(depth), "</", name, ">\n") }
 
-func (w *Writer) end(depth int, name string) {
-	w.raw(indent(depth) + "</" + name + ">\n")
+func (w *Writer) tag(indent, open, name, end string) {
+	w.raw(indent)
+	w.raw(open)
+	w.raw(name)
+	w.raw(end)
 }
 
 // leaf writes an element with text. The name is the last part of the path,
@@ -80,9 +82,9 @@ func (w *Writer) leaf(depth int, path, value string) {
 		return
 	}
 	name := path[strings.LastIndexByte(path, '/')+1:]
-	w.raw(indent(depth) + "<" + name + ">")
+	w.tag(indent(depth), "<", name, ">")
 	w.escape(path, value)
-	w.raw("</" + name + ">\n")
+	w.tag("", "</", name, ">\n")
 }
 
 // optional is leaf for an element that is left out where it is empty.
