@@ -34,24 +34,27 @@ func dispositionNumber(d aggregate.Disposition) uint8 {
 	return 0
 }
 
+// number is an address as an IPv6 number, in halves: network and host.
+type number struct{ net, host uint64 }
+
 // addrNumber returns an address as an IPv6 number, IPv4 as ::ffff:a.b.c.d. The
 // zero Addr is number 0, which is also ::; nobody sends mail from there.
-func addrNumber(a netip.Addr) uhuge {
+func addrNumber(a netip.Addr) number {
 	if !a.IsValid() {
-		return uhuge{}
+		return number{}
 	}
 	b := a.As16()
-	return uhuge{lo: binary.BigEndian.Uint64(b[8:]), hi: binary.BigEndian.Uint64(b[:8])}
+	return number{net: binary.BigEndian.Uint64(b[:8]), host: binary.BigEndian.Uint64(b[8:])}
 }
 
 // numberAddr is the reverse of addrNumber.
-func numberAddr(n uhuge) netip.Addr {
-	if n == (uhuge{}) {
+func numberAddr(n number) netip.Addr {
+	if n == (number{}) {
 		return netip.Addr{}
 	}
 	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], n.hi)
-	binary.BigEndian.PutUint64(b[8:], n.lo)
+	binary.BigEndian.PutUint64(b[:8], n.net)
+	binary.BigEndian.PutUint64(b[8:], n.host)
 	return netip.AddrFrom16(b).Unmap()
 }
 

@@ -251,13 +251,13 @@ func (s *Store) ClassDaily(ctx context.Context, domain string, w Window) ([]Clas
 	if err != nil {
 		return nil, err
 	}
-	failing := sp.perDay("addr", fmt.Sprintf("record WHERE dom = %d AND NOT dkim_aligned AND NOT spf_aligned AND %s", id, sp.touches()))
-	q := fmt.Sprintf(`WITH f AS (SELECT day, addr, sum(m) AS m FROM (%s) GROUP BY day, addr),
-		c AS (SELECT addr, class FROM source_class WHERE dom = %d)
+	failing := sp.perDay("net, host", fmt.Sprintf("record WHERE dom = %d AND NOT dkim_aligned AND NOT spf_aligned AND %s", id, sp.touches()))
+	q := fmt.Sprintf(`WITH f AS (%s),
+		c AS (SELECT net, host, class FROM source_class WHERE dom = %d)
 		SELECT %s, class, m FROM (
 			SELECT day, 'aligned' AS class, %s AS m FROM report_day WHERE dom = %d AND day >= %s AND day < %s GROUP BY day HAVING m > 0
 			UNION ALL
-			SELECT day, coalesce(c.class, ?) AS class, %s AS m FROM f LEFT JOIN c USING (addr) GROUP BY ALL HAVING m > 0)
+			SELECT day, coalesce(c.class, ?) AS class, %s AS m FROM f LEFT JOIN c USING (net, host) GROUP BY ALL HAVING m > 0)
 		ORDER BY day, class`,
 		failing, id, dayNumber("day"), total("aligned"), id, sp.begin.date(), sp.end.date(), total("m"))
 	var out []ClassTotals
@@ -273,7 +273,7 @@ func (s *Store) ClassDaily(ctx context.Context, domain string, w Window) ([]Clas
 // defaultClass is the class of addresses that SetClasses did not list.
 func (s *Store) defaultClass(ctx context.Context, dom uint32) (ClassRow, error) {
 	c := ClassRow{Class: "unknown"}
-	err := s.query(ctx, fmt.Sprintf("SELECT class, source FROM source_class WHERE dom = %d AND addr = 0", dom), nil,
+	err := s.query(ctx, fmt.Sprintf("SELECT class, source FROM source_class WHERE dom = %d AND net = 0 AND host = 0", dom), nil,
 		func(r *sql.Rows) error { return r.Scan(&c.Class, &c.Source) })
 	return c, err
 }

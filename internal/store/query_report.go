@@ -148,7 +148,7 @@ func (s *Store) Report(ctx context.Context, seq int64) (ReportHead, error) {
 	return h, err
 }
 
-var recordSort = map[string]string{"": "no", "no": "no", "messages": "n", "addr": "addr", "header_from": "header_from"}
+var recordSort = map[string]string{"": "no", "no": "no", "messages": "n", "addr": "(net, host)", "header_from": "header_from"}
 
 // Records pages through a report's records, with how many there are. Page.Sort:
 // "no" (default: the order in the report), "messages", "addr", "header_from".
@@ -167,20 +167,20 @@ func (s *Store) Records(ctx context.Context, seq int64, p Page) ([]RecordRow, in
 		cond = " WHERE " + addrRange(p.Search)
 	}
 	limit, offset := p.bounds()
-	numbered := fmt.Sprintf("(SELECT row_number() OVER (ORDER BY rowid) - 1 AS no, rowid AS id, addr, n, header_from FROM record WHERE seq = %d)", seq)
+	numbered := fmt.Sprintf("(SELECT row_number() OVER (ORDER BY rowid) - 1 AS no, rowid AS id, net, host, n, header_from FROM record WHERE seq = %d)", seq)
 	q := fmt.Sprintf(`WITH page AS MATERIALIZED (SELECT id, no, count(*) OVER () AS among FROM %s%s%s LIMIT %d OFFSET %d)
-		SELECT page.no, page.among, %s, n, disposition, dkim_aligned, spf_aligned, header_from, envelope_from, envelope_to, dkim, spf, reasons
+		SELECT page.no, page.among, record.net, record.host, record.n, disposition, dkim_aligned, spf_aligned, record.header_from, envelope_from, envelope_to, dkim, spf, reasons
 		FROM record JOIN page ON record.rowid = page.id WHERE seq = %d%s`,
-		numbered, cond, order, limit, offset, addrHalves, seq, order)
+		numbered, cond, order, limit, offset, seq, order)
 	var out []RecordRow
 	var count int64
 	err = s.query(ctx, q, nil, func(r *sql.Rows) error {
 		var row RecordRow
-		var n uhuge
+		var n number
 		var disp string
 		var dkim, spf, reasons any
 		c := &row.Record
-		err := r.Scan(&row.No, &count, &n.hi, &n.lo, &c.Count, &disp, &c.DKIM, &c.SPF, &c.HeaderFrom, &c.EnvelopeFrom, &c.EnvelopeTo, &dkim, &spf, &reasons)
+		err := r.Scan(&row.No, &count, &n.net, &n.host, &c.Count, &disp, &c.DKIM, &c.SPF, &c.HeaderFrom, &c.EnvelopeFrom, &c.EnvelopeTo, &dkim, &spf, &reasons)
 		if err != nil {
 			return err
 		}

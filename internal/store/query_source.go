@@ -3,10 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"fmt"
 	"iter"
-	"math/big"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -39,28 +37,28 @@ func (s *Store) Sources(ctx context.Context, domain string, w Window, limit int,
 	sp := spanOf(w)
 	where := fmt.Sprintf("record WHERE dom = %d AND %s", id, sp.touches())
 	var addrs int64
-	err := s.query(ctx, "SELECT count(DISTINCT addr) FROM "+where, nil, func(r *sql.Rows) error { return r.Scan(&addrs) })
+	err := s.query(ctx, "SELECT count(*) FROM (SELECT DISTINCT net, host FROM "+where+")", nil, func(r *sql.Rows) error { return r.Scan(&addrs) })
 	if err != nil {
 		return err
 	}
-	from := fmt.Sprintf("(SELECT addr, %s, org, %s AS m, %s AS a, %s AS b FROM %s)", sourceColumns, sp.messages(), sp.firstDay(), sp.lastDay(), where)
+	from := fmt.Sprintf("(SELECT net, host, %s, org, %s AS m, %s AS a, %s AS b FROM %s)", sourceColumns, sp.messages(), sp.firstDay(), sp.lastDay(), where)
 	if addrs > int64(limit) {
 		from = fmt.Sprintf(`(WITH r AS MATERIALIZED (SELECT * FROM %s),
-			top AS (SELECT addr AS kept FROM r GROUP BY addr ORDER BY sum(m) DESC, addr LIMIT %d)
-			SELECT coalesce(kept, 0) AS addr, header_from, auth_dkim, if(kept IS NULL, '', failed_dkim) AS failed_dkim,
-				auth_spf, if(kept IS NULL, '', spf_checked) AS spf_checked, dkim_aligned, spf_aligned, disposition, override, org, m, a, b
-			FROM r LEFT JOIN top ON r.addr = top.kept)`, from, limit)
+			top AS (SELECT net AS knet, host AS khost FROM r GROUP BY net, host ORDER BY sum(m) DESC, net, host LIMIT %d)
+			SELECT coalesce(knet, 0) AS net, coalesce(khost, 0) AS host, header_from, auth_dkim, if(knet IS NULL, '', failed_dkim) AS failed_dkim,
+				auth_spf, if(knet IS NULL, '', spf_checked) AS spf_checked, dkim_aligned, spf_aligned, disposition, override, org, m, a, b
+			FROM r LEFT JOIN top ON r.net = top.knet AND r.host = top.khost)`, from, limit)
 	}
 	// Grouping by reporter first counts them without keeping a set in each group.
-	q := fmt.Sprintf(`SELECT %s, %s, %s, %s, %s, count(*) FROM (
-			SELECT addr, %[6]s, org, sum(m) AS m, min(a) AS a, max(b) AS b FROM %s GROUP BY addr, %[6]s, org HAVING sum(m) > 0)
-		GROUP BY addr, %[6]s ORDER BY addr, %[6]s`,
-		addrHalves, sourceColumns, total("m"), dayNumber("min(a)"), dayNumber("max(b)"), sourceColumns, from)
+	q := fmt.Sprintf(`SELECT net, host, %s, %s, %s, %s, count(*) FROM (
+			SELECT net, host, %[5]s, org, sum(m) AS m, min(a) AS a, max(b) AS b FROM %s GROUP BY net, host, %[5]s, org HAVING sum(m) > 0)
+		GROUP BY net, host, %[5]s ORDER BY net, host, %[5]s`,
+		sourceColumns, total("m"), dayNumber("min(a)"), dayNumber("max(b)"), sourceColumns, from)
 	return s.query(ctx, q, nil, func(r *sql.Rows) error {
-		var n uhuge
+		var n number
 		var row SourceRow
 		var disp string
-		err := r.Scan(&n.hi, &n.lo, &row.HeaderFrom, &row.DKIMDomain, &row.DKIMFailed, &row.SPFDomain, &row.EnvelopeDomain,
+		err := r.Scan(&n.net, &n.host, &row.HeaderFrom, &row.DKIMDomain, &row.DKIMFailed, &row.SPFDomain, &row.EnvelopeDomain,
 			&row.DKIMAligned, &row.SPFAligned, &disp, &row.Override, &row.Messages, &row.FirstDay, &row.LastDay, &row.Reporters)
 		if err != nil {
 			return err
@@ -130,9 +128,11 @@ func (s *Store) setClasses(ctx context.Context, conn *sql.Conn, dom uint32, rows
 			class, source := layText(c.Class, &arena), layText(c.Source, &arena)
 			base := a.pin(arena)
 			fill(a, 0, 1, dom)
-			fill(a, 1, 1, addrNumber(addr))
-			putText(a, 2, class, base)
-			putText(a, 3, source, base)
+			n := addrNumber(addr)
+			fill(a, 1, 1, n.net)
+			fill(a, 2, 1, n.host)
+			putText(a, 3, class, base)
+			putText(a, 4, source, base)
 			a.at++
 		}
 		return a.finish()
@@ -151,15 +151,15 @@ func (s *Store) sourceRecords(ctx context.Context, dom uint32, source string, sp
 	if err != nil {
 		return "", nil, err
 	}
-	in := "addr IN (SELECT addr FROM source_class WHERE dom = %d AND source = ?)"
+	in := "(net, host) IN (SELECT net, host FROM source_class WHERE dom = %d AND source = ?)"
 	if def.Source == source {
-		in = "addr NOT IN (SELECT addr FROM source_class WHERE dom = %d AND source <> ?)"
+		in = "(net, host) NOT IN (SELECT net, host FROM source_class WHERE dom = %d AND source <> ?)"
 	}
 	return fmt.Sprintf("record WHERE dom = %d AND %s AND "+in, dom, sp.touches(), dom), []any{source}, nil
 }
 
 var addressSort = map[string]string{
-	"": "m", "messages": "m", "failing": "failing", "addr": "addr", "first_day": "a", "last_day": "b", "reporters": "reporters",
+	"": "m", "messages": "m", "failing": "failing", "addr": "(net, host)", "first_day": "a", "last_day": "b", "reporters": "reporters",
 }
 
 // SourceAddresses pages through a source's addresses, with how many there are.
@@ -172,7 +172,7 @@ func (s *Store) SourceAddresses(ctx context.Context, domain, source string, w Wi
 	if !ok {
 		return nil, 0, nil
 	}
-	order, err := p.order(addressSort, "addr")
+	order, err := p.order(addressSort, "(net, host)")
 	if err != nil {
 		return nil, 0, err
 	}
@@ -185,17 +185,17 @@ func (s *Store) SourceAddresses(ctx context.Context, domain, source string, w Wi
 		from += " AND " + addrRange(p.Search)
 	}
 	limit, offset := p.bounds()
-	q := fmt.Sprintf(`SELECT %s, m, failing, %s, %s, reporters, count(*) OVER () FROM (
-			SELECT addr, %s AS m, %s AS failing, min(a) AS a, max(b) AS b, count(DISTINCT org) AS reporters FROM (
-				SELECT addr, org, dkim_aligned OR spf_aligned AS aligned, %s AS m, %s AS a, %s AS b FROM %s)
-			GROUP BY addr HAVING m > 0)%s LIMIT %d OFFSET %d`,
-		addrHalves, dayNumber("a"), dayNumber("b"), total("m"), total("if(aligned, 0, m)"), sp.messages(), sp.firstDay(), sp.lastDay(), from, order, limit, offset)
+	q := fmt.Sprintf(`SELECT net, host, m, failing, %s, %s, reporters, count(*) OVER () FROM (
+			SELECT net, host, %s AS m, %s AS failing, min(a) AS a, max(b) AS b, count(DISTINCT org) AS reporters FROM (
+				SELECT net, host, org, dkim_aligned OR spf_aligned AS aligned, %s AS m, %s AS a, %s AS b FROM %s)
+			GROUP BY net, host HAVING m > 0)%s LIMIT %d OFFSET %d`,
+		dayNumber("a"), dayNumber("b"), total("m"), total("if(aligned, 0, m)"), sp.messages(), sp.firstDay(), sp.lastDay(), from, order, limit, offset)
 	var out []AddressTotals
 	var count int64
 	err = s.query(ctx, q, args, func(r *sql.Rows) error {
-		var n uhuge
+		var n number
 		var a AddressTotals
-		err := r.Scan(&n.hi, &n.lo, &a.Messages, &a.Failing, &a.FirstDay, &a.LastDay, &a.Reporters, &count)
+		err := r.Scan(&n.net, &n.host, &a.Messages, &a.Failing, &a.FirstDay, &a.LastDay, &a.Reporters, &count)
 		a.Addr = numberAddr(n)
 		out = append(out, a)
 		return err
@@ -206,7 +206,7 @@ func (s *Store) SourceAddresses(ctx context.Context, domain, source string, w Wi
 	return out, count, err
 }
 
-// addrRange is a condition on addr for what a person types to find addresses.
+// addrRange is a condition on net and host for what a person types to find addresses.
 func addrRange(search string) string {
 	search = strings.TrimSpace(search)
 	p, err := netip.ParsePrefix(search)
@@ -232,18 +232,13 @@ func addrRange(search string) string {
 	if p.Addr().Is4() {
 		bits += 96
 	}
-	first := bigAddr(p.Masked().Addr())
-	last := new(big.Int).Add(first, new(big.Int).Lsh(big.NewInt(1), uint(128-bits)))
-	last.Sub(last, big.NewInt(1))
-	return fmt.Sprintf("addr BETWEEN %s::UHUGEINT AND %s::UHUGEINT", first, last)
-}
-
-func bigAddr(a netip.Addr) *big.Int {
-	n := addrNumber(a)
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], n.hi)
-	binary.BigEndian.PutUint64(b[8:], n.lo)
-	return new(big.Int).SetBytes(b[:])
+	first := addrNumber(p.Masked().Addr())
+	last := number{first.net | ^uint64(0)>>min(bits, 64), first.host}
+	if bits <= 64 {
+		return fmt.Sprintf("net BETWEEN %d AND %d", first.net, last.net)
+	}
+	last.host |= ^uint64(0) >> (bits - 64)
+	return fmt.Sprintf("net = %d AND host BETWEEN %d AND %d", first.net, first.host, last.host)
 }
 
 // SourceDaily returns each day of the window on which a source sent, oldest

@@ -20,9 +20,6 @@ type text struct {
 
 const inlineText = 12
 
-// uhuge is an unsigned 128-bit number as DuckDB lays it out.
-type uhuge struct{ lo, hi uint64 }
-
 // Rows is a columnar batch of records on their way in, laid out so that the
 // store's writer only copies. It is not for concurrent use, but a filled one
 // may be handed to another goroutine. The zero Rows is empty and ready.
@@ -31,7 +28,7 @@ type Rows struct {
 	messages uint64
 	day      DayTotals // totals of all rows; Day is unused
 
-	addr        []uhuge
+	net, host   []uint64
 	count       []uint64
 	disposition []uint8
 	dkim, spf   []bool
@@ -89,7 +86,7 @@ func (r *Rows) Reset() {
 		return
 	}
 	r.n, r.messages, r.day = 0, 0, DayTotals{}
-	r.addr, r.count, r.disposition = r.addr[:0], r.count[:0], r.disposition[:0]
+	r.net, r.host, r.count, r.disposition = r.net[:0], r.host[:0], r.count[:0], r.disposition[:0]
 	r.dkim, r.spf = r.dkim[:0], r.spf[:0]
 	for i := range r.texts {
 		r.texts[i] = r.texts[i][:0]
@@ -131,7 +128,9 @@ func (r *Rows) Add(rec *aggregate.Record) {
 	r.messages = addSat(r.messages, rec.Count)
 	r.day.add(rec.Count, aligned, rec.Disposition)
 
-	r.addr = append(r.addr, addrNumber(rec.SourceIP))
+	a := addrNumber(rec.SourceIP)
+	r.net = append(r.net, a.net)
+	r.host = append(r.host, a.host)
 	r.count = append(r.count, rec.Count)
 	r.disposition = append(r.disposition, dispositionNumber(rec.Disposition))
 	r.dkim = append(r.dkim, rec.DKIM)

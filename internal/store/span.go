@@ -66,10 +66,6 @@ func (s span) perDay(columns, from string) string {
 // dayNumber is a date as a Day.
 func dayNumber(expr string) string { return "(" + expr + " - DATE '1970-01-01')::INTEGER" }
 
-// addrHalves is an address as two numbers, high and low, which cost less to
-// read than one of 128 bits.
-const addrHalves = "(addr >> 64)::UBIGINT, (addr & 18446744073709551615::UHUGEINT)::UBIGINT"
-
 // query runs a statement on a read connection and calls f for each row.
 func (s *Store) query(ctx context.Context, q string, args []any, f func(*sql.Rows) error) error {
 	done, err := s.reading()

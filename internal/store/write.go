@@ -9,7 +9,8 @@ const (
 	recOrg
 	recFirst
 	recDays
-	recAddr
+	recNet
+	recHost
 	recCount
 	recDisposition
 	recDKIMAligned
@@ -41,7 +42,8 @@ func appendRecords(a *appender, f filing, r *Rows) error {
 		fill(a, recOrg, n, f.org)
 		fill(a, recFirst, n, int32(f.first))
 		fill(a, recDays, n, uint16(f.days))
-		put(a, recAddr, r.addr[from:to])
+		put(a, recNet, r.net[from:to])
+		put(a, recHost, r.host[from:to])
 		put(a, recCount, r.count[from:to])
 		put(a, recDisposition, r.disposition[from:to])
 		put(a, recDKIMAligned, r.dkim[from:to])
@@ -58,11 +60,8 @@ func appendRecords(a *appender, f filing, r *Rows) error {
 	return nil
 }
 
-// A text is handed to DuckDB as its string_t, and an address as its uhugeint.
-var (
-	_ [16]byte = [unsafe.Sizeof(text{})]byte{}
-	_ [16]byte = [unsafe.Sizeof(uhuge{})]byte{}
-)
+// A text is handed to DuckDB as its string_t.
+var _ [16]byte = [unsafe.Sizeof(text{})]byte{}
 
 // The columns of table report, in its order.
 const (
