@@ -17,17 +17,17 @@ const (
 
 // totals is the window's messages by class of their source.
 type totals struct {
-	messages, aligned   uint64
-	legitimate          uint64 // all messages of aligned, broken and forwarding sources
-	broken              uint64 // failing messages of broken sources
-	forwarded           uint64 // failing messages of forwarders
-	remainder           uint64 // failing messages of aligned sources
-	spoofed, unknown    uint64 // failing messages
-	plausible           uint64 // of unknown: those of sources with an identity of their own
-	brokenSources       []*group
-	unknownSources      []*group
-	absentSources       []*group // broken, periodic, due again, and not in the window
-	subdomainsLegitimes map[string]bool
+	messages, aligned uint64
+	legitimate        uint64 // all messages of aligned, broken and forwarding sources
+	broken            uint64 // failing messages of broken sources
+	forwarded         uint64 // failing messages of forwarders
+	remainder         uint64 // failing messages of aligned sources
+	spoofed, unknown  uint64 // failing messages
+	plausible         uint64 // of unknown: those of sources with an identity of their own
+	brokenSources     []*group
+	unknownSources    []*group
+	absentSources     []*group        // broken, periodic, due again, and not in the window
+	subdomains        map[string]bool // author domains below ours with failing mail that may be ours
 }
 
 // answer puts the answer together.
@@ -71,7 +71,7 @@ func rank(c Class) int {
 
 // sum counts the window by class.
 func (n *analysis) sum() totals {
-	t := totals{subdomainsLegitimes: map[string]bool{}}
+	t := totals{subdomains: map[string]bool{}}
 	for _, g := range n.groups {
 		w := g.window
 		t.messages += w.messages
@@ -103,7 +103,7 @@ func (n *analysis) sum() totals {
 		if g.class == Broken || g.class == Aligned || g.class == Unknown && g.plausible() {
 			for _, h := range g.headerFrom {
 				if h.failing > 0 && h.name != n.scene.domain {
-					t.subdomainsLegitimes[h.name] = true
+					t.subdomains[h.name] = true
 				}
 			}
 		}

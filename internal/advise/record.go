@@ -117,7 +117,7 @@ func (n *analysis) nextRecord(a *Advice, t totals) string {
 		np = seen.NP
 	}
 	failing := false // a subdomain of ours, not known to exist, has failing mail
-	for name := range t.subdomainsLegitimes {
+	for name := range t.subdomains {
 		if e, asked := n.scene.exists[name]; !asked || !e {
 			failing = true
 		}
