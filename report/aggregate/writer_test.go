@@ -2,7 +2,6 @@ package aggregate
 
 import (
 	"bytes"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -311,123 +310,6 @@ func TestSchema(t *testing.T) {
 		}
 		if out, err := exec.Command(xmllint, args...).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%.3000s", form, err, out)
-		}
-	}
-}
-
-// oracle is a report as encoding/xml reads it.
-type oracle struct {
-	Version  string `xml:"version"`
-	Metadata struct {
-		OrgName   string   `xml:"org_name"`
-		Email     string   `xml:"email"`
-		Contact   string   `xml:"extra_contact_info"`
-		ReportID  string   `xml:"report_id"`
-		Begin     int64    `xml:"date_range>begin"`
-		End       int64    `xml:"date_range>end"`
-		Errors    []string `xml:"error"`
-		Generator string   `xml:"generator"`
-	} `xml:"report_metadata"`
-	Policy struct {
-		Domain    string `xml:"domain"`
-		ADKIM     string `xml:"adkim"`
-		ASPF      string `xml:"aspf"`
-		P         string `xml:"p"`
-		SP        string `xml:"sp"`
-		NP        string `xml:"np"`
-		PCT       string `xml:"pct"`
-		FO        string `xml:"fo"`
-		Testing   string `xml:"testing"`
-		Discovery string `xml:"discovery_method"`
-	} `xml:"policy_published"`
-	Records []struct {
-		SourceIP    string `xml:"row>source_ip"`
-		Count       uint64 `xml:"row>count"`
-		Disposition string `xml:"row>policy_evaluated>disposition"`
-		DKIM        string `xml:"row>policy_evaluated>dkim"`
-		SPF         string `xml:"row>policy_evaluated>spf"`
-		Reasons     []struct {
-			Type    string `xml:"type"`
-			Comment string `xml:"comment"`
-		} `xml:"row>policy_evaluated>reason"`
-		HeaderFrom   string `xml:"identifiers>header_from"`
-		EnvelopeFrom string `xml:"identifiers>envelope_from"`
-		EnvelopeTo   string `xml:"identifiers>envelope_to"`
-		DKIMResults  []struct {
-			Domain   string `xml:"domain"`
-			Selector string `xml:"selector"`
-			Result   string `xml:"result"`
-			Human    string `xml:"human_result"`
-		} `xml:"auth_results>dkim"`
-		SPFResults []struct {
-			Domain string `xml:"domain"`
-			Scope  string `xml:"scope"`
-			Result string `xml:"result"`
-			Human  string `xml:"human_result"`
-		} `xml:"auth_results>spf"`
-	} `xml:"record"`
-}
-
-// read turns what encoding/xml read into our types.
-func (o *oracle) read(b []byte) (rep Report, records []Record, err error) {
-	if err := xml.Unmarshal(b, o); err != nil {
-		return rep, nil, err
-	}
-	m, p := o.Metadata, o.Policy
-	rep.Version = o.Version
-	rep.Metadata = Metadata{m.OrgName, m.Email, m.Contact, m.ReportID, time.Unix(m.Begin, 0).UTC(), time.Unix(m.End, 0).UTC(), m.Errors, m.Generator}
-	rep.PolicyPublished = PolicyPublished{p.Domain, p.ADKIM, p.ASPF, p.P, p.SP, p.NP, p.PCT, p.FO, p.Testing, p.Discovery}
-	for _, r := range o.Records {
-		rec := Record{
-			Count: r.Count, Disposition: Disposition(r.Disposition), DKIM: r.DKIM == "pass", SPF: r.SPF == "pass",
-			HeaderFrom: r.HeaderFrom, EnvelopeFrom: r.EnvelopeFrom, EnvelopeTo: r.EnvelopeTo,
-		}
-		if rec.SourceIP, err = netip.ParseAddr(r.SourceIP); err != nil {
-			return rep, nil, err
-		}
-		for _, v := range r.Reasons {
-			rec.Reasons = append(rec.Reasons, Reason{v.Type, v.Comment})
-		}
-		for _, v := range r.DKIMResults {
-			rec.DKIMResults = append(rec.DKIMResults, DKIMResult{v.Domain, v.Selector, v.Result, v.Human})
-		}
-		for _, v := range r.SPFResults {
-			rec.SPFResults = append(rec.SPFResults, SPFResult{v.Domain, v.Scope, v.Result, v.Human})
-		}
-		records = append(records, rec)
-	}
-	return rep, records, nil
-}
-
-// TestOracle reads well-formed reports both with encoding/xml and with Reader.
-func TestOracle(t *testing.T) {
-	var docs [][]byte
-	for _, form := range []Form{RFC9990, RFC7489} {
-		r := rand.New(rand.NewSource(3))
-		for range 500 {
-			rep, records := random(r, form)
-			b, err := write(form, rep, records)
-			if err != nil {
-				t.Fatal(err)
-			}
-			docs = append(docs, b)
-		}
-	}
-	var big bytes.Buffer
-	generate(&big, 3000)
-	docs = append(docs, []byte(whole), []byte(modern), big.Bytes())
-	for _, b := range docs {
-		wantRep, wantRecords, err := new(oracle).read(b)
-		if err != nil {
-			t.Fatalf("encoding/xml: %v\n%s", err, b)
-		}
-		rep, records, err := read(b)
-		if err != nil {
-			t.Fatalf("%v\n%s", err, b)
-		}
-		wantRep.Form, rep.Deviations = rep.Form, nil
-		if !reflect.DeepEqual(rep, wantRep) || !reflect.DeepEqual(records, wantRecords) {
-			t.Fatalf("Reader:\n%+v\n%+v\nencoding/xml:\n%+v\n%+v\n%.2000s", rep, records, wantRep, wantRecords, b)
 		}
 	}
 }
