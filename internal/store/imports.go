@@ -30,38 +30,14 @@ const (
 	filesWait    = 250 * time.Millisecond
 )
 
-// runningImports are the imports that a goroutine of this process is at. One
-// of them is unfinished, but not interrupted.
-type runningImports struct {
-	mu  sync.Mutex
-	ids map[int64]bool
-}
-
-// begin marks an import as running; false says that it was already.
-func (r *runningImports) begin(id int64) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ids[id] {
-		return false
-	}
-	if r.ids == nil {
-		r.ids = map[int64]bool{}
-	}
-	r.ids[id] = true
-	return true
-}
-
-func (r *runningImports) end(id int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.ids, id)
-}
-
 // StartImport begins an import, or goes on with an interrupted one that has
 // the same paths in the same order (Resumed is then set). Paths should be
 // absolute and clean. Every StartImport wants an EndImport.
 func (s *Store) StartImport(ctx context.Context, spec ImportSpec) (Import, error) {
 	im := Import{Paths: slices.Clone(spec.Paths)}
+	if err := s.closeImports(ctx); err != nil {
+		return im, err
+	}
 	err := s.change(ctx, "start an import", func(tx *sql.Tx) error {
 		paths := jsonText(spec.Paths)
 		unfinished, err := queryImports(ctx, tx, "SELECT "+importColumns+" FROM import WHERE finished = 0 AND paths = ? ORDER BY id DESC", paths)
@@ -191,34 +167,6 @@ func (s *Store) FileDoneResult(ctx context.Context, importID int64, f FileResult
 	}
 	r.Messages = uint64(messages)
 	return r, true, json.Unmarshal([]byte(rejected), &r.Rejected)
-}
-
-// EndImport ends a run of an import. A whole one is closed: its files are
-// forgotten, their totals kept. Another is left for StartImport to go on with.
-func (s *Store) EndImport(ctx context.Context, importID int64, whole bool) error {
-	defer s.running.end(importID)
-	done, err := s.reading()
-	if err != nil {
-		return err
-	}
-	err = s.flushFiles(ctx)
-	done()
-	if err != nil || !whole {
-		return err
-	}
-	return s.change(ctx, "finish an import", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE import SET finished = ?2,
-			(files, reports, rows, messages, duplicates, rejected) =
-			(SELECT count(*), coalesce(sum(reports), 0), coalesce(sum(rows), 0), coalesce(sum(messages), 0),
-				coalesce(sum(duplicates), 0), coalesce(sum(json_array_length(rejected)), 0)
-			FROM import_file WHERE import = ?1)
-			WHERE id = ?1 AND finished = 0`, importID, time.Now().Unix())
-		if err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, "DELETE FROM import_file WHERE import = ?", importID)
-		return err
-	})
 }
 
 // Imports lists imports, newest first, with how many there are. An unfinished

@@ -215,7 +215,7 @@ func (s *Store) release() error {
 		errs = append(errs, s.duck.Close())
 	}
 	if s.state != nil {
-		errs = append(errs, s.state.Close())
+		errs = append(errs, s.running.close(context.Background(), s.state), s.state.Close())
 	}
 	if s.packs != nil {
 		errs = append(errs, s.packs.close())
