@@ -44,8 +44,12 @@ func NewReader(r io.Reader, l Limits) *Reader {
 }
 
 // Reset makes the Reader read another report, with the same limits and
-// without allocating its buffers again.
+// without allocating its buffers again. A nil src is an empty one: the Reader
+// then holds on to nothing that it read from.
 func (r *Reader) Reset(src io.Reader) {
+	if src == nil {
+		src = nothing{}
+	}
 	l := r.limit.withDefaults()
 	words := r.words
 	if words.seen == nil {
@@ -62,6 +66,11 @@ func (r *Reader) Reset(src io.Reader) {
 	}
 	r.report.Form = RFC7489
 }
+
+// nothing is an empty input.
+type nothing struct{}
+
+func (nothing) Read([]byte) (int, error) { return 0, io.EOF }
 
 // Report returns what is known of the report's head, and whether that is all
 // of it: true once report_metadata and policy_published were both read, which

@@ -320,6 +320,10 @@ func TestReset(t *testing.T) {
 			t.Errorf("after Reset: %v\n%+v\n%+v", err, rep, records)
 		}
 	}
+	r.Reset(nil)
+	if _, _, err := all(r); err != ErrEmpty {
+		t.Errorf("after Reset(nil): %v", err)
+	}
 }
 
 // TestReadError: what the source fails with comes through, with the place.
