@@ -335,7 +335,7 @@ func fold(groups []*group) []*group {
 		single := strings.HasPrefix(g.key, "addr:") || strings.HasPrefix(g.key, "bare:")
 		noAuth := single || strings.HasSuffix(g.key, "/-")
 		switch {
-		case g.class == Spoof && noAuth:
+		case g.class == Spoof && (noAuth || g.swarm):
 			join(g, "spoof/scattered", NameScattered)
 		case g.class == Spoof && g.most(sources.Numbered) && g.owner != "":
 			join(g, "spoof/hoster:"+g.owner, cmp.Or(g.foreign.top(), g.owner))
@@ -361,9 +361,9 @@ func fold(groups []*group) []*group {
 			l.steps = []explain.Step{{Code: "why.swarm", Args: explain.Args{
 				"addresses": int64(len(l.hosts)), "networks": int64(len(nets)), "messages": int64(l.all.messages),
 			}}}
-			if l.kinds[sources.Consumer] > 0 {
+			if l.kinds.consumer > 0 {
 				l.steps = append(l.steps, explain.Step{Code: "why.swarm-consumer", Args: explain.Args{
-					"addresses": int64(l.kinds[sources.Consumer]), "names": l.ptrs(3),
+					"addresses": int64(l.kinds.consumer), "names": l.ptrs(3),
 				}})
 			}
 		}

@@ -81,6 +81,10 @@ func (s *scene) classify(g *group) {
 		s.classifyRest(g)
 		return
 	}
+	if g.swarm {
+		g.finding = finding{class: Spoof, steps: []explain.Step{{Code: "why.scattered", Args: explain.Args{"networks": int64(len(g.hosts))}}}}
+		return
+	}
 	n := g.all.messages
 	own := g.ptrOrg == s.ours && s.ours != ""
 	switch {

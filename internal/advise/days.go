@@ -23,7 +23,7 @@ const (
 func (n *analysis) candidates() []*group {
 	out := make([]*group, 0, len(n.groups))
 	for _, g := range n.groups {
-		if !g.rest && (g.failing() > 0 || g.dkimAligned > 0) && g.spfAligned*2 < g.all.messages {
+		if !g.rest && !g.swarm && (g.failing() > 0 || g.dkimAligned > 0) && g.spfAligned*2 < g.all.messages {
 			out = append(out, g)
 		}
 	}

@@ -45,7 +45,8 @@ func (l *names) add(name string, c count) {
 		}
 	}
 	if len(*l) < maxNames {
-		*l = append(*l, named{name, c})
+		// Most lists stay at one; a list may be shared, so it is never grown in place.
+		*l = append((*l)[:len(*l):len(*l)], named{name, c})
 	}
 }
 

@@ -31,11 +31,40 @@ type group struct {
 	pattern pattern
 	ptrOrg  string // the organization in most hosts' chosen names
 	owner   string // the organization in most hosts' names of any kind
-	kinds   map[sources.Kind]int
-	asked   int // hosts whose names are known
-	rest    bool
+	kinds   kinds
+	asked   int  // hosts whose names are known
+	rest    bool // addresses that the store folded
+	swarm   bool // lone hosts beyond those that are looked at one by one
 
 	finding
+}
+
+// kinds counts hosts by the kind of their names.
+type kinds struct{ nameless, named, numbered, consumer int }
+
+func (k *kinds) add(kind sources.Kind) {
+	switch kind {
+	case sources.Named:
+		k.named++
+	case sources.Numbered:
+		k.numbered++
+	case sources.Consumer:
+		k.consumer++
+	default:
+		k.nameless++
+	}
+}
+
+func (k kinds) of(kind sources.Kind) int {
+	switch kind {
+	case sources.Named:
+		return k.named
+	case sources.Numbered:
+		return k.numbered
+	case sources.Consumer:
+		return k.consumer
+	}
+	return k.nameless
 }
 
 // id names a source in URLs: stable for the same key.
@@ -122,7 +151,11 @@ func hostName(h *host) string {
 func gather(hosts []*host, ours string) []*group {
 	byKey := map[string]*group{}
 	var list []*group
+	extra := manyLone(hosts)
 	for _, h := range hosts {
+		if extra[h] {
+			continue
+		}
 		key, name := keyOf(h, ours)
 		g := byKey[key]
 		if g == nil {
@@ -131,6 +164,15 @@ func gather(hosts []*host, ours string) []*group {
 			list = append(list, g)
 		}
 		g.hosts = append(g.hosts, h)
+	}
+	if len(extra) > 0 {
+		g := &group{key: "swarm", name: NameScattered, swarm: true}
+		for _, h := range hosts {
+			if extra[h] {
+				g.hosts = append(g.hosts, h)
+			}
+		}
+		list = append(list, g)
 	}
 	for _, g := range list {
 		g.tally()
@@ -146,6 +188,47 @@ func gather(hosts []*host, ours string) []*group {
 		out = append(out, g)
 	}
 	return out
+}
+
+// maxLone is how many lone hosts are looked at one by one.
+const maxLone = 3000
+
+// manyLone returns the lone hosts that are not looked at one by one, where
+// there are too many of them. Kept are those that use an author domain that
+// few use, and then the busiest.
+func manyLone(hosts []*host) map[*host]bool {
+	var lone []*host
+	users := map[string]int{}
+	for _, h := range hosts {
+		if h.addr.IsValid() && h.lone() {
+			lone = append(lone, h)
+			users[h.headerFrom.top()]++
+		}
+	}
+	if len(lone) <= maxLone {
+		return nil
+	}
+	slices.SortStableFunc(lone, func(a, b *host) int {
+		fa, fb := users[a.headerFrom.top()] <= 5, users[b.headerFrom.top()] <= 5
+		switch {
+		case fa == fb:
+			return byMessages(a, b)
+		case fa:
+			return -1
+		}
+		return 1
+	})
+	extra := make(map[*host]bool, len(lone)-maxLone)
+	for _, h := range lone[maxLone:] {
+		extra[h] = true
+	}
+	return extra
+}
+
+// lone reports whether nothing is known of a host but an address that sends
+// without any authentication.
+func (h *host) lone() bool {
+	return h.org == "" && h.passing() == 0 && h.ourSigFails == 0 && len(h.foreign) == 0
 }
 
 // sameStream reports whether failing hosts look like the failing remainder of
@@ -169,14 +252,20 @@ func (g *group) sameStream(o *group) bool {
 
 // tally sums the hosts up.
 func (g *group) tally() {
-	g.evidence = evidence{}
-	g.kinds, g.asked = map[sources.Kind]int{}, 0
+	if len(g.hosts) == 1 {
+		g.evidence = g.hosts[0].evidence // shared: a group of one changes nothing
+	} else {
+		g.evidence = evidence{}
+	}
+	g.kinds, g.asked = kinds{}, 0
 	var orgs, owners names
 	for _, h := range g.hosts {
-		g.sum(&h.evidence)
+		if len(g.hosts) > 1 {
+			g.sum(&h.evidence)
+		}
 		if h.asked {
 			g.asked++
-			g.kinds[h.kind]++
+			g.kinds.add(h.kind)
 		}
 		if h.org != "" {
 			orgs.add(h.org, h.all)
@@ -190,7 +279,7 @@ func (g *group) tally() {
 
 // most reports whether more than half of the hosts whose names are known have
 // names of the kind.
-func (g *group) most(k sources.Kind) bool { return g.asked > 0 && g.kinds[k]*2 > g.asked }
+func (g *group) most(k sources.Kind) bool { return g.asked > 0 && g.kinds.of(k)*2 > g.asked }
 
 // ptrs returns some host names, those of the busiest hosts first.
 func (g *group) ptrs(limit int) []string {
