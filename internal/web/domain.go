@@ -26,6 +26,7 @@ type domainView struct {
 	PerDay                           uint64
 	BrokenSources, SpoofSources      int
 	Tone, Mark, Answer               string
+	Lead                             *explain.Step
 	Reasons, Notes                   []explain.Step
 	Stale                            *staleness
 	Record                           *nextRecord
@@ -48,11 +49,13 @@ type nextRecord struct{ Where, Text string }
 
 // rung is one step of the policy ladder and what it would have cost.
 type rung struct {
-	P                                  string
-	State                              string // "now", "next" or ""
-	HasShare                           bool
-	Share, Upper                       float64
-	Risk, Indirect, Uncertain, Stopped uint64
+	P            string
+	State        string // "now", "next" or ""
+	Watching     bool   // p=none: nothing is at risk, nothing is stopped
+	Let          uint64 // of Watching: spoofed messages let through
+	Share, Upper float64
+
+	Risk, Remainder, Indirect, Uncertain, Stopped uint64
 }
 
 type classFilter struct {
@@ -129,6 +132,9 @@ func (s *server) domain(w http.ResponseWriter, r *http.Request, p *page) error {
 	v.BrokenSources, v.SpoofSources = counts[string(advise.Broken)], counts[string(advise.Spoof)]
 	v.answer(p, a)
 	v.Reasons, v.Notes = a.Reasons, a.Notes
+	if len(a.Reasons) > 0 { // the first sums up, the others say what to do
+		v.Lead, v.Reasons = &a.Reasons[0], a.Reasons[1:]
+	}
 	if a.NextRecord != "" {
 		v.Record = &nextRecord{"_dmarc." + name.String(), a.NextRecord}
 	}
@@ -204,12 +210,10 @@ func ladderOf(a *advise.Advice) []rung {
 	var out []rung
 	for _, name := range []string{"none", "quarantine", "reject"} {
 		c := cost[name]
-		r := rung{P: name, Share: c.Share, Upper: c.Upper95, Risk: c.LegitimateAtRisk,
+		r := rung{P: name, Share: c.Share, Upper: c.Upper95, Risk: c.LegitimateAtRisk, Remainder: c.RemainderAtRisk,
 			Indirect: c.IndirectAtRisk, Uncertain: c.Uncertain, Stopped: c.Stopped}
 		if name == "none" {
-			r = rung{P: name}
-		} else {
-			r.HasShare = true
+			r = rung{P: name, Watching: true, Let: cost["reject"].Stopped}
 		}
 		switch {
 		case name == a.Policy, name == "none" && a.Policy == "":
@@ -318,7 +322,7 @@ func under(p *page, src *advise.Source) string {
 }
 
 // addressCount is how many addresses a source has; a kept answer lists the first only.
-func addressCount(src *advise.Source) int { return len(src.Addresses) }
+func addressCount(src *advise.Source) int { return max(src.AddressCount, len(src.Addresses)) }
 
 // matches reports whether a source has the text anywhere a reader would look.
 func matches(p *page, src *advise.Source, q string) bool {

@@ -137,7 +137,7 @@ func (s *server) page(do action) http.Handler {
 // address names.
 func (s *server) newPage(w http.ResponseWriter, r *http.Request) *page {
 	p := &page{path: r.URL.EscapedPath(), query: r.URL.Query(), Version: s.Version, status: http.StatusOK}
-	p.Lang = langOf(r)
+	p.Lang = Language(r)
 	if l, ok := locale.Parse(p.query.Get("lang")); ok {
 		remember(w, r, "lang", string(l))
 	}
@@ -148,18 +148,6 @@ func (s *server) newPage(w http.ResponseWriter, r *http.Request) *page {
 	p.zone, p.ZoneName = zoneOf(cookie(r, "tz"), p.Lang)
 	p.Here = p.with()
 	return p
-}
-
-// langOf returns the language to answer in: what the address says, then what
-// a cookie remembers, then what the browser asks for.
-func langOf(r *http.Request) locale.Lang {
-	if l, ok := locale.Parse(r.URL.Query().Get("lang")); ok {
-		return l
-	}
-	if l, ok := locale.Parse(cookie(r, "lang")); ok {
-		return l
-	}
-	return locale.Match(r.Header.Get("Accept-Language"))
 }
 
 // signedIn reports whether the page has somebody to sign out.
@@ -218,7 +206,7 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, p *page) {
 	p.SignedIn = s.signedIn(r)
 	var b bytes.Buffer
 	if err := s.pages.execute(&b, p); err != nil {
-		s.Log.Error("page could not be made", "path", r.URL.Path, "err", err)
+		s.Logger.Error("page could not be made", "path", r.URL.Path, "err", err)
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}
@@ -259,7 +247,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, p *page, err error
 		p.status, f.Code = http.StatusServiceUnavailable, "503"
 	default:
 		p.status, f.Code = http.StatusInternalServerError, "500"
-		s.Log.Error("page failed", "path", r.URL.Path, "err", err)
+		s.Logger.Error("page failed", "path", r.URL.Path, "err", err)
 	}
 	p.template, p.Data, p.Crumbs, p.Nav = "error", f, nil, ""
 	p.Title = p.text("web.error." + f.Code)

@@ -200,10 +200,10 @@ func send(w http.ResponseWriter, s *server, from io.Reader, how, name string) {
 	if n, err := io.Copy(w, from); err != nil && n > 0 {
 		// The status is sent: break the connection off, so that half a file
 		// does not pass for a whole one.
-		s.Log.Warn("file not sent whole", "name", name, "err", err)
+		s.Logger.Warn("file not sent whole", "name", name, "err", err)
 		panic(http.ErrAbortHandler)
 	} else if err != nil {
-		s.Log.Error("file cannot be read", "name", name, "err", err)
+		s.Logger.Error("file cannot be read", "name", name, "err", err)
 		http.Error(w, fmt.Sprintf("%s cannot be read", name), http.StatusInternalServerError)
 	}
 }

@@ -88,7 +88,7 @@ type Config struct {
 	TempDir   string       // for large downloads; "" is the system's folder
 	MaxUpload int64        // bytes of one upload; 0 means 64 MiB
 	Version   string       // shown in the footer
-	Log       *slog.Logger // nil: no log
+	Logger    *slog.Logger // nil: no log
 }
 
 // server holds what the pages share; it does not change after New.
@@ -107,12 +107,12 @@ func New(c Config) (http.Handler, error) {
 	if c.MaxUpload == 0 {
 		c.MaxUpload = 64 << 20
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.API == nil {
 		h, err := api.New(api.Config{Store: c.Store, Advisor: c.Advisor, Importer: c.Importer, MaxUpload: c.MaxUpload,
-			TempDir: c.TempDir, Lang: langOf, Version: c.Version, Logger: c.Log})
+			TempDir: c.TempDir, Lang: Language, Version: c.Version, Logger: c.Logger})
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +175,7 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	if _, _, err := s.Store.Newest(ctx, ""); err != nil {
-		s.Log.Error("health check", "err", err)
+		s.Logger.Error("health check", "err", err)
 		w.WriteHeader(http.StatusServiceUnavailable)
 		io.WriteString(w, "store unavailable\n")
 		return

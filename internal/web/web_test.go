@@ -20,7 +20,7 @@ import (
 
 func site(t *testing.T, w *world) http.Handler {
 	t.Helper()
-	h, err := New(Config{Store: w, Advisor: w, Importer: w, Version: "test", Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	h, err := New(Config{Store: w, Advisor: w, Importer: w, Version: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,122 @@
+// Which pages there are, and what is done on them.
+
+/** @typedef {{ name: string, path: string, status: number }} Kind */
+
+/** discover follows the links to one page of each kind.
+ * @param {import("playwright-core").Browser} browser @param {string} base @returns {Promise<Kind[]>} */
+export async function discover(browser, base) {
+  const page = await browser.newPage({ locale: "en-GB" });
+  /** @param {string} path @param {string} selector */
+  const link = async (path, selector) => {
+    await page.goto(base + path);
+    const found = page.locator(selector).first();
+    return (await found.count()) > 0 ? ((await found.getAttribute("href")) ?? "") : "";
+  };
+  /** @type {Kind[]} */
+  const out = [
+    { name: "overview", path: "/", status: 200 },
+    { name: "reports", path: "/reports", status: 200 },
+    { name: "quarantine", path: "/quarantine", status: 200 },
+    { name: "upload", path: "/upload", status: 200 },
+    { name: "help", path: "/help", status: 200 },
+    { name: "missing", path: "/nothing-here", status: 404 },
+    { name: "search-empty", path: "/?q=zzzzzz", status: 200 },
+  ];
+  const domain = await link("/", "tbody th a");
+  if (domain) {
+    out.push({ name: "domain", path: domain, status: 200 }, { name: "domain-year", path: `${domain}?days=365`, status: 200 });
+    for (const c of ["aligned", "broken", "forwarder", "unknown", "spoof"]) {
+      const path = await link(`${domain}?class=${c}`, "#main table.fold tbody th a");
+      const at = await page.locator("table.fold tbody td .mark").first().getAttribute("class").catch(() => "");
+      if (path && at?.includes(c)) out.push({ name: `source-${c}`, path, status: 200 });
+    }
+  }
+  const report = await link("/reports", "tbody th a");
+  if (report) out.push({ name: "report", path: report, status: 200 });
+  const odd = await link("/reports?deviations=1", "tbody th a");
+  if (odd) out.push({ name: "report-deviations", path: odd, status: 200 });
+  await page.close();
+  return out;
+}
+
+/** steps does what a reader does: sort, search, switch, copy, download, upload.
+ * @param {import("playwright-core").Browser} browser @param {string} base
+ * @param {(ok: boolean, what: string) => void} check
+ * @param {(page: import("playwright-core").Page, where: string) => void} watch */
+export async function steps(browser, base, check, watch) {
+  const context = await browser.newContext({ locale: "en-GB", timezoneId: "Europe/Berlin", permissions: ["clipboard-read", "clipboard-write"], viewport: { width: 1280, height: 900 } });
+  const page = await context.newPage();
+  watch(page, "steps");
+
+  await page.goto(base + "/");
+  const sizes = await page.evaluate(() => performance.getEntriesByType("resource").map((e) => /** @type {PerformanceResourceTiming} */ (e)).filter((e) => e.name.endsWith(".js")).map((e) => e.decodedBodySize));
+  const script = sizes.reduce((a, b) => a + b, 0);
+  console.log(`script of the first page: ${script} bytes`);
+  check(script < 300_000, `the first page has ${script} bytes of script`);
+
+  const column = () => page.locator("#main table.fold tbody tr td:nth-child(4)").allTextContents();
+  const numbers = (/** @type {string[]} */ t) => t.map((s) => Number(s.replace(/[^0-9]/g, "")));
+  await page.getByRole("columnheader", { name: "Messages" }).getByRole("link").click();
+  let values = numbers(await column());
+  check((await page.locator("th[aria-sort]").first().getAttribute("aria-sort")) === "ascending", "a second click does not turn the order round");
+  check(values.every((v, i) => i === 0 || v >= (values[i - 1] ?? 0)), "the table is not sorted upwards");
+  await page.getByRole("columnheader", { name: "Messages" }).getByRole("link").click();
+  values = numbers(await column());
+  check(values.every((v, i) => i === 0 || v <= (values[i - 1] ?? Infinity)), "the table is not sorted downwards");
+
+  const name = (await page.locator("tbody th a").first().textContent()) ?? "";
+  await page.getByRole("searchbox").fill(name);
+  await page.keyboard.press("Enter");
+  check((await page.locator("tbody th a").first().textContent()) === name, "the search does not find a domain by its name");
+
+  for (const kind of ["csv", "xlsx"]) {
+    for (const path of ["/", await first("/", "tbody th a")]) {
+      await page.goto(base + path);
+      for (const a of await page.locator(`a[href*=".${kind}?"]`).all()) {
+        const href = (await a.getAttribute("href")) ?? "";
+        const r = await page.request.get(base + href);
+        const body = await r.body();
+        check(r.ok() && (kind === "csv" ? body.subarray(0, 3).equals(Buffer.from([0xef, 0xbb, 0xbf])) : body.subarray(0, 2).toString() === "PK"), `${href}: ${r.status()}`);
+      }
+    }
+  }
+
+  await page.goto(base + (await first("/", "tbody th a")));
+  const copy = page.locator("[data-copy]");
+  if ((await copy.count()) > 0) {
+    await copy.click();
+    await page.getByText("Copied").waitFor();
+    const text = await page.evaluate(() => navigator.clipboard.readText());
+    check(text.startsWith("v=DMARC1"), `copied ${text}`);
+  }
+  for (const kind of ["png", "svg"]) {
+    const [file] = await Promise.all([page.waitForEvent("download"), page.locator(`[data-save=${kind}]`).first().click()]);
+    check(file.suggestedFilename().endsWith(`.${kind}`), `saved as ${file.suggestedFilename()}`);
+    const shots = process.env["SEKIMORI_SCREENSHOTS"];
+    if (shots) await file.saveAs(`${shots}/saved.${kind}`);
+  }
+  await page.locator("figure summary").first().click();
+  check(await page.locator("[data-figures]").first().isVisible(), "the figures do not unfold");
+
+  await page.goto(base + "/help");
+  await page.getByRole("button", { name: "Dark" }).click();
+  check((await page.locator("html").getAttribute("data-theme")) === "dark", "the theme does not switch");
+  check(new URL(page.url()).pathname === "/help", "the theme switch does not come back");
+  await page.getByRole("link", { name: "日本語" }).click();
+  check((await page.locator("html").getAttribute("lang")) === "ja", "the language does not switch");
+  await page.goto(base + "/quarantine");
+  check((await page.locator("html").getAttribute("lang")) === "ja" && (await page.locator("html").getAttribute("data-zone")) === "Europe/Berlin", "language or zone is not remembered");
+
+  await page.goto(base + "/upload?lang=en");
+  await page.locator("input[type=file]").setInputFiles({ name: "broken.xml", mimeType: "text/xml", buffer: Buffer.from("<feedback>bad") });
+  await page.getByRole("button", { name: "Upload" }).click();
+  await page.locator("#outcome").waitFor();
+  check(((await page.locator("#outcome").textContent()) ?? "").includes("could not be read"), "a broken upload is not explained");
+  await context.close();
+
+  /** @param {string} path @param {string} selector */
+  async function first(path, selector) {
+    await page.goto(base + path);
+    return (await page.locator(selector).first().getAttribute("href")) ?? "/";
+  }
+}
