@@ -121,7 +121,7 @@ func (im *Importer) run(ctx context.Context, spec store.ImportSpec, roots []root
 		files: make(chan found, 64), jobs: make(chan func())}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	defer r.cancel()
-	r.keeper = &keeper{dataDir: im.DataDir, limit: limits.Keep, list: im.Quarantine, now: im.now}
+	r.keeper = &keeper{dataDir: im.DataDir, list: im.Quarantine, now: im.now}
 	r.opener = &opener{limits: limits, pools: &pools{}, scratch: scratch{dir: tmpDir(im.DataDir), memory: limits.Memory}}
 	r.group = newGroup(r)
 	stop := r.watch(roots, up)
@@ -302,7 +302,7 @@ func (r *run) upload(up *upload) {
 
 // rejectPath notes a path that cannot even be opened.
 func (r *run) rejectPath(root root, path string, err error) error {
-	if _, kerr := r.keeper.keep(r.ctx, r.id, rejection{path: path, reason: err}, nil, nil); kerr != nil {
+	if kerr := r.keeper.note(r.ctx, r.id, rejection{path: path, reason: err}, copied{}); kerr != nil {
 		return kerr
 	}
 	r.mu.Lock()

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -20,7 +19,6 @@ import (
 // keeper copies what cannot be read to DATA/quarantine.
 type keeper struct {
 	dataDir string
-	limit   int64 // the largest copy
 	list    Quarantine
 	now     func() time.Time
 }
@@ -53,70 +51,68 @@ func (r rejection) at() string {
 	return r.path + "!" + r.member
 }
 
-// keep notes a rejection and keeps a copy: what part writes, or, where part is
-// nil or fails or writes too much, what whole writes, or nothing. It returns
-// the copy's path relative to the data folder. The error is fatal.
-func (k *keeper) keep(ctx context.Context, importID int64, r rejection, part, whole func(io.Writer) error) (string, error) {
-	name, size, err := k.copy(r, r.at(), part)
-	if err == nil && name == "" {
-		name, size, err = k.copy(r, r.path, whole)
-	}
-	if err != nil {
-		return "", fatal(err)
-	}
-	q := store.Quarantined{Import: importID, Path: r.at(), Kept: name, Size: size, Reason: plain(r.reason), At: k.now().UTC()}
+// copied is a copy in the quarantine; the zero copied is none.
+type copied struct {
+	name string // relative to the data folder
+	size int64
+}
+
+// note lists a rejection and its copy. The error is fatal.
+func (k *keeper) note(ctx context.Context, importID int64, r rejection, c copied) error {
+	q := store.Quarantined{Import: importID, Path: r.at(), Kept: c.name, Size: c.size, Reason: plain(r.reason), At: k.now().UTC()}
 	if _, err := k.list.AddQuarantined(ctx, q); err != nil {
-		return "", fatalf("note rejected input: %w", err)
+		return fatalf("note rejected input: %w", err)
 	}
-	return name, nil
+	return nil
 }
 
 // copy keeps what write writes, under a name made of its hash and of name. It
-// returns "" where write fails.
-func (k *keeper) copy(r rejection, name string, write func(io.Writer) error) (string, int64, error) {
+// returns no copy where write fails or writes more than limit bytes: the input
+// cannot be read then, or is too large. The error is fatal.
+func (k *keeper) copy(r rejection, name string, limit int64, write func(io.Writer) error) (copied, error) {
 	if write == nil {
-		return "", 0, nil
+		return copied{}, nil
 	}
 	dir := filepath.Join(k.dataDir, "quarantine")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", 0, fmt.Errorf("make quarantine folder: %w", err)
+		return copied{}, fatalf("make quarantine folder: %w", err)
 	}
 	f, err := os.CreateTemp(dir, ".copy-*")
 	if err != nil {
-		return "", 0, fmt.Errorf("make a file in the quarantine folder: %w", err)
+		return copied{}, fatalf("make a file in the quarantine folder: %w", err)
 	}
 	temp := f.Name()
 	defer os.Remove(temp) // fails once it has its name
 	defer f.Close()
 	sum := sha256.New()
-	to := &limitedWriter{w: io.MultiWriter(writeFailure{f}, sum), left: k.limit}
+	to := &limitedWriter{w: io.MultiWriter(writeFailure{f}, sum), left: limit}
 	err = write(to)
 	var failed *keepError
 	if errors.As(err, &failed) {
-		return "", 0, fmt.Errorf("copy to the quarantine folder: %w", failed.err)
+		return copied{}, fatalf("copy to the quarantine folder: %w", failed.err)
 	}
 	if err != nil {
-		return "", 0, nil // the input cannot be read or is too large: no copy
+		return copied{}, nil
 	}
-	size := k.limit - to.left
+	size := limit - to.left
 	hash := hex.EncodeToString(sum.Sum(nil))
 	name = hash[:16] + "-" + safeName(name)
 	final := filepath.Join(dir, name)
-	rel := filepath.ToSlash(filepath.Join("quarantine", name))
+	c := copied{filepath.ToSlash(filepath.Join("quarantine", name)), size}
 	if _, err := os.Stat(final + ".json"); err == nil {
-		return rel, size, nil // the same input again
+		return c, nil // the same input again
 	}
 	if err := errors.Join(f.Sync(), f.Close(), os.Rename(temp, final)); err != nil {
-		return "", 0, fmt.Errorf("copy to the quarantine folder: %w", err)
+		return copied{}, fatalf("copy to the quarantine folder: %w", err)
 	}
 	doc, err := json.MarshalIndent(sidecar{r.path, r.member, plain(r.reason), k.now().UTC(), size, hash}, "", "  ")
 	if err != nil {
-		return "", 0, err
+		return copied{}, fatal(err)
 	}
 	if err := writeDurably(dir, final+".json", append(doc, '\n')); err != nil {
-		return "", 0, fmt.Errorf("write to the quarantine folder: %w", err)
+		return copied{}, fatalf("write to the quarantine folder: %w", err)
 	}
-	return rel, size, nil
+	return c, nil
 }
 
 // keepError is a failure of the quarantine folder, not of the input.

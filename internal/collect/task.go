@@ -28,6 +28,11 @@ type task struct {
 	parts   int   // rejected so far
 	more    int   // rejected parts beyond Limits.Parts
 	moreErr error // of the first of them
+
+	keeping   sync.Mutex
+	partBytes int64  // kept of parts
+	whole     copied // of the whole file
+	tried     bool   // to copy it
 }
 
 // open reads the file with everything in it.
@@ -127,15 +132,44 @@ func (t *task) fail(ctx context.Context, member string, reason error, keep func(
 }
 
 func (t *task) note(ctx context.Context, rej rejection, keep func(io.Writer) error) error {
-	kept, err := t.run.keeper.keep(ctx, t.run.id, rej, keep, t.copy())
+	c, err := t.keep(rej, keep)
+	if err == nil {
+		err = t.run.keeper.note(ctx, t.run.id, rej, c)
+	}
 	if err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.res.Rejected = append(t.res.Rejected, store.Rejected{Path: rej.at(), Error: plain(rej.reason), Kept: kept})
+	t.res.Rejected = append(t.res.Rejected, store.Rejected{Path: rej.at(), Error: plain(rej.reason), Kept: c.name})
 	t.run.rejected.Add(1)
 	return nil
+}
+
+// keptParts is how many bytes of parts of one file are kept by themselves:
+// compressed, they may be a hundred times smaller. Beyond it, the file stands
+// for its parts.
+const keptParts = 64 << 20
+
+// keep copies a part or, where that cannot be, the whole file, once.
+func (t *task) keep(rej rejection, part func(io.Writer) error) (copied, error) {
+	t.keeping.Lock()
+	defer t.keeping.Unlock()
+	if left := keptParts - t.partBytes; left > 0 && part != nil {
+		c, err := t.run.keeper.copy(rej, rej.at(), min(left, t.run.limits.Keep), part)
+		if err != nil || c.name != "" {
+			t.partBytes += c.size
+			return c, err
+		}
+	}
+	if !t.tried {
+		var err error
+		if t.whole, err = t.run.keeper.copy(rej, rej.path, t.run.limits.Keep, t.copy()); err != nil {
+			return copied{}, err
+		}
+		t.tried = true
+	}
+	return t.whole, nil
 }
 
 // copy returns what copies the whole input; nil where that is not to be.
