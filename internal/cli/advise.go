@@ -112,6 +112,7 @@ func (e *Env) printAdvice(a *advise.Advice, name domain.Name) {
 		fmt.Fprintln(w, e.text("cli.advise.next", explain.Args{"name": "_dmarc." + a.Domain}))
 		fmt.Fprintln(w, "  "+a.NextRecord)
 	}
+	e.printDoubts(a)
 	if len(a.Notes) > 0 {
 		fmt.Fprintln(w)
 		for _, s := range a.Notes {
@@ -134,12 +135,17 @@ func (e *Env) printSources(a *advise.Advice) {
 	if n := len(a.Sources) - most; n > 0 {
 		fmt.Fprintln(e.Out, e.text("cli.sources.more", explain.Args{"n": int64(n)}))
 	}
+}
+
+// printDoubts says why of each source that somebody has to act on. The pages
+// and --json say it of every source.
+func (e *Env) printDoubts(a *advise.Advice) {
 	for _, s := range a.Sources {
-		if s.Class == advise.Aligned || s.Class == advise.Spoof || s.Failing == 0 {
+		if s.Class != advise.Broken && s.Class != advise.Unknown {
 			continue
 		}
 		fmt.Fprintln(e.Out)
-		fmt.Fprintf(e.Out, "%s (%s)\n", e.sourceName(s), e.text("class."+string(s.Class), nil))
+		fmt.Fprintln(e.Out, e.text("cli.advise.why", explain.Args{"source": e.sourceName(s), "class": e.text("class."+string(s.Class), nil)}))
 		for _, r := range s.Reasons {
 			wrap(e.Out, e.width(), "  - ", e.Lang.Step(r))
 		}
