@@ -37,6 +37,7 @@ type page struct {
 	Newest      string // last day with data, worded; "" for none
 	ZoneName    string
 	SignedIn    bool
+	Bare        bool // nothing around the page that tells of the data
 	Version     string
 	Data        any
 
@@ -120,7 +121,7 @@ type action func(w http.ResponseWriter, r *http.Request, p *page) error
 // page wraps an action: preferences before it, rendering and errors after it.
 func (s *server) page(do action) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := s.newPage(w, r)
+		p := newPage(w, r, s.Version)
 		err := do(w, r, p)
 		if err != nil {
 			s.fail(w, r, p, err)
@@ -135,8 +136,8 @@ func (s *server) page(do action) http.Handler {
 
 // newPage reads language, theme and zone, and remembers a language that the
 // address names.
-func (s *server) newPage(w http.ResponseWriter, r *http.Request) *page {
-	p := &page{path: r.URL.EscapedPath(), query: r.URL.Query(), Version: s.Version, status: http.StatusOK}
+func newPage(w http.ResponseWriter, r *http.Request, version string) *page {
+	p := &page{path: r.URL.EscapedPath(), query: r.URL.Query(), Version: version, status: http.StatusOK}
 	p.Lang = Language(r)
 	if l, ok := locale.Parse(p.query.Get("lang")); ok {
 		remember(w, r, "lang", string(l))
@@ -149,9 +150,6 @@ func (s *server) newPage(w http.ResponseWriter, r *http.Request) *page {
 	p.Here = p.with()
 	return p
 }
-
-// signedIn reports whether the page has somebody to sign out.
-func (s *server) signedIn(r *http.Request) bool { return false }
 
 // zoneOf returns the zone that times are shown in.
 func zoneOf(name string, l locale.Lang) (*time.Location, string) {
@@ -203,7 +201,7 @@ func (s *server) frame(ctx context.Context, p *page) {
 // whole page is made before its first byte is sent.
 func (s *server) render(w http.ResponseWriter, r *http.Request, p *page) {
 	s.frame(r.Context(), p)
-	p.SignedIn = s.signedIn(r)
+	p.SignedIn = s.SignedIn != nil && s.SignedIn(r)
 	var b bytes.Buffer
 	if err := s.pages.execute(&b, p); err != nil {
 		s.Logger.Error("page could not be made", "path", r.URL.Path, "err", err)
@@ -300,7 +298,7 @@ type pages map[locale.Lang]map[string]*template.Template
 // loadPages parses every template once for each language.
 func loadPages(a *assets) (pages, error) {
 	out := pages{}
-	names := []string{"overview", "domain", "source", "reports", "report", "quarantine", "upload", "help", "error"}
+	names := []string{"overview", "domain", "source", "reports", "report", "quarantine", "upload", "help", "error", "signin"}
 	for _, l := range locale.Langs {
 		base, err := template.New("base").Funcs(words(l, a)).ParseFS(own, "templates/layout.html", "templates/parts.html")
 		if err != nil {

@@ -84,7 +84,9 @@ type Config struct {
 	// API answers /api/ and /export/ in place of package api's; for tests.
 	API http.Handler
 	// Guard decides who may see what; nil lets everybody in.
-	Guard     func(http.Handler) http.Handler
+	Guard func(http.Handler) http.Handler
+	// SignedIn reports whether there is a session to end; nil: never.
+	SignedIn  func(*http.Request) bool
 	TempDir   string       // for large downloads; "" is the system's folder
 	MaxUpload int64        // bytes of one upload; 0 means 64 MiB
 	Version   string       // shown in the footer

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"sekimori/internal/locale"
+	"sekimori/internal/web/access"
 )
 
 func site(t *testing.T, w *world) http.Handler {
@@ -349,5 +350,52 @@ func TestCompression(t *testing.T) {
 	}
 	if rec := get(h, "/", "Accept-Encoding", "gzip;q=0"); rec.Header().Get("Content-Encoding") != "" {
 		t.Error("packed although refused")
+	}
+}
+
+func TestSignInPage(t *testing.T) {
+	w := newWorld(t.TempDir())
+	show, err := SignInPage("test", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := access.New(access.Config{Password: "correct horse", Page: show, Lang: Language})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := New(Config{Store: w, Advisor: w, Importer: w, Guard: g.Wrap, SignedIn: g.SignedIn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec := get(h, "/domain/kakuu.example", "Accept", "text/html"); rec.Code != 303 || !strings.HasPrefix(rec.Header().Get("Location"), "/sign-in?next=") {
+		t.Fatalf("not asked to sign in: %d", rec.Code)
+	}
+	page := get(h, "/sign-in?next=/help&lang=ja")
+	body := page.Body.String()
+	if page.Code != 200 || !strings.Contains(body, "パスワード") || strings.Contains(body, "2026年") || strings.Contains(body, "quarantine") {
+		t.Errorf("%d %s", page.Code, body)
+	}
+	checkMarkup(t, "sign-in", body)
+	css := regexp.MustCompile(`/assets/[^"]+[.]css`).FindString(body)
+	if rec := get(h, css); rec.Code != 200 {
+		t.Errorf("the sign-in page has no style sheet: %d", rec.Code)
+	}
+	send := func(password string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("POST", "/sign-in", strings.NewReader(url.Values{"password": {password}, "next": {"/help"}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		return rec
+	}
+	if rec := send("wrong"); rec.Code != 403 || !strings.Contains(rec.Body.String(), `role="alert"`) {
+		t.Errorf("wrong password: %d", rec.Code)
+	}
+	rec := send("correct horse")
+	if rec.Code != 303 || rec.Header().Get("Location") != "/help" {
+		t.Fatalf("right password: %d", rec.Code)
+	}
+	session, _, _ := strings.Cut(rec.Header().Get("Set-Cookie"), ";")
+	if rec := get(h, "/help", "Cookie", session); rec.Code != 200 || !strings.Contains(rec.Body.String(), "/sign-out") {
+		t.Errorf("signed in: %d, or nothing to sign out with", rec.Code)
 	}
 }
