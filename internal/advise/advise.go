@@ -166,7 +166,7 @@ func (a *Advisor) work(ctx context.Context, name domain.Name, q Question) (*resu
 		return nil, err
 	}
 	r.since = n.policy.seen.since
-	if newest {
+	if newest && len(n.groups) > 0 {
 		if err := a.c.Store.SetClasses(ctx, name.String(), n.classes()); err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"sekimori/dns"
@@ -45,8 +46,7 @@ func (n *analysis) run() (*Advice, error) {
 	if err := n.read(); err != nil {
 		return nil, err
 	}
-	deadline := time.Now().Add(n.budget())
-	if err := n.lookup(deadline); err != nil {
+	if err := n.lookup(); err != nil {
 		return nil, err
 	}
 	n.groups = gather(n.hosts, n.scene.ours)
@@ -132,11 +132,19 @@ func (n *analysis) read() error {
 	return nil
 }
 
-// lookup finds host names, our SPF records and the record published now.
-func (n *analysis) lookup(deadline time.Time) error {
-	resolver := n.a.c.Resolver
-	if n.budget() == 0 {
+// lookup finds our SPF records and the record published now, and host names.
+// The records take at most half of the budget: they are few and tell much.
+func (n *analysis) lookup() error {
+	resolver, budget := n.a.c.Resolver, n.budget()
+	if budget == 0 {
 		resolver = nil
+	}
+	start := time.Now()
+	reached := false
+	if resolver != nil && len(n.hosts) > 0 {
+		ctx, cancel := context.WithTimeout(n.ctx, budget/2)
+		reached = n.lookupRecords(ctx, resolver)
+		cancel()
 	}
 	addrs := make([]netip.Addr, 0, min(len(n.hosts), maxPTRs))
 	for _, h := range n.hosts {
@@ -144,15 +152,15 @@ func (n *analysis) lookup(deadline time.Time) error {
 			addrs = append(addrs, h.addr)
 		}
 	}
-	f := sources.Finder{Cache: n.a.c.Store, Resolver: resolver, Now: n.a.c.Now, Budget: n.budget()}
-	if resolver == nil {
+	f := sources.Finder{Cache: n.a.c.Store, Resolver: resolver, Now: n.a.c.Now, Budget: budget - time.Since(start)}
+	if resolver == nil || f.Budget <= 0 {
 		f.Budget = -1
 	}
 	found, err := f.Names(n.ctx, addrs)
+	if n.ctx.Err() != nil {
+		return n.ctx.Err()
+	}
 	if err != nil {
-		if n.ctx.Err() != nil {
-			return n.ctx.Err()
-		}
 		n.note("note.names-not-kept", nil)
 	}
 	for _, h := range n.hosts {
@@ -161,33 +169,76 @@ func (n *analysis) lookup(deadline time.Time) error {
 	}
 	switch {
 	case len(addrs) == 0:
-	case found.Missing == len(addrs) && resolver == nil:
+	case resolver == nil && found.Missing == len(addrs):
 		n.note("note.no-resolver", explain.Args{"addresses": int64(found.Missing)})
-	case found.Unreachable:
+	case found.Unreachable && !reached:
 		n.note("note.resolver-unreachable", explain.Args{"addresses": int64(found.Missing)})
 	case found.Missing > 0 || len(n.hosts) > len(addrs)+1:
 		n.note("note.names-missing", explain.Args{"addresses": int64(found.Missing + max(0, len(n.hosts)-len(addrs)-1)), "of": int64(len(n.hosts))})
 	}
-	if resolver == nil || found.Unreachable {
-		return nil
-	}
-	ctx, cancel := context.WithDeadline(n.ctx, deadline.Add(500*time.Millisecond))
-	defer cancel()
-	n.lookupRecords(ctx, resolver)
-	return n.ctx.Err()
+	return nil
 }
 
-// lookupRecords reads the SPF records of the busiest author domains, and
-// whether the author domains exist.
-func (n *analysis) lookupRecords(ctx context.Context, r dns.Resolver) {
-	var authors names
+// lookupRecords reads the record published now, the SPF records of the busiest
+// author domains, and whether the author domains exist. It reports whether the
+// resolver answered.
+func (n *analysis) lookupRecords(ctx context.Context, r dns.Resolver) bool {
+	s := &n.scene
+	permit, err := sources.LookupPermit(ctx, r, s.domain)
+	if err != nil {
+		return false // the rest would fare no better
+	}
+	s.allow(s.domain, permit)
+	var (
+		wg sync.WaitGroup
+		mu sync.Mutex
+	)
+	for i, name := range n.authors() {
+		wg.Go(func() {
+			var p sources.Permit
+			if i < maxPermits {
+				p, _ = sources.LookupPermit(ctx, r, name)
+			}
+			e, known := true, true
+			if !p.Found {
+				e, known = exists(ctx, r, name)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			s.allow(name, p)
+			if known {
+				s.exists[name] = e
+			}
+		})
+	}
+	wg.Wait()
+	n.policy.published = publishedRecord(ctx, r, s.domain)
+	return true
+}
+
+// allow adds what an author domain's SPF record allows.
+func (s *scene) allow(name string, p sources.Permit) {
+	s.permit.Prefixes = append(s.permit.Prefixes, p.Prefixes...)
+	for _, d := range p.Domains {
+		if o := sources.Organization(d); o != s.ours {
+			s.permitOrg[o] = true
+		}
+	}
+	if p.Found {
+		s.exists[name] = true
+	}
+}
+
+// authors returns the author domains of ours below the policy domain, those
+// with the most messages first.
+func (n *analysis) authors() []string {
 	seen := map[string]*count{}
 	for _, h := range n.hosts {
 		for _, f := range h.headerFrom {
 			c := seen[f.name]
 			if c == nil {
 				if len(seen) >= 10000 {
-					continue
+					continue // anybody can invent names
 				}
 				c = &count{}
 				seen[f.name] = c
@@ -195,37 +246,13 @@ func (n *analysis) lookupRecords(ctx context.Context, r dns.Resolver) {
 			c.sum(f.count)
 		}
 	}
+	var list names
 	for name, c := range seen {
-		if n.rows.org(name) == n.scene.ours {
-			authors = append(authors, named{name, *c})
+		if name != n.scene.domain && n.rows.org(name) == n.scene.ours {
+			list = append(list, named{name, *c})
 		}
 	}
-	list := authors.sorted(maxAuthors)
-	if i := slices.Index(list, n.scene.domain); i >= 0 {
-		list = slices.Delete(list, i, i+1)
-	}
-	list = slices.Insert(list, 0, n.scene.domain)
-	for i, name := range list {
-		if i < maxPermits {
-			p, err := sources.LookupPermit(ctx, r, name)
-			if err == nil {
-				n.scene.permit.Prefixes = append(n.scene.permit.Prefixes, p.Prefixes...)
-				for _, d := range p.Domains {
-					if o := sources.Organization(d); o != n.scene.ours {
-						n.scene.permitOrg[o] = true
-					}
-				}
-				if p.Found {
-					n.scene.exists[name] = true
-					continue
-				}
-			}
-		}
-		if e, ok := exists(ctx, r, name); ok {
-			n.scene.exists[name] = e
-		}
-	}
-	n.policy.published = publishedRecord(ctx, r, n.scene.domain)
+	return list.sorted(maxAuthors)
 }
 
 // exists reports whether a name is in the DNS, as RFC 9989 §4.7 (np) has it:

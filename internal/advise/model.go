@@ -87,7 +87,8 @@ type PolicyCost struct {
 }
 
 // ClassDay is one day's messages by class of their source. A message that
-// passed DMARC counts as aligned whatever its source's class.
+// passed DMARC counts as aligned whatever its source's class, and so do the few
+// failing ones of an aligned source.
 type ClassDay struct {
 	Day       store.Day `json:"day"`
 	Aligned   uint64    `json:"aligned"`
