@@ -155,11 +155,19 @@ func (s *Store) newBatch() *batch {
 // file says where a report's rows are to be filed.
 func (b *batch) file(r aggregate.Report, seq int64) filing {
 	first, n := Spread(r.Metadata.Begin, r.Metadata.End)
-	return filing{
+	f := filing{
 		seq: seq, first: first, days: n,
 		dom: b.domains.id(fold(r.PolicyPublished.Domain)),
 		org: b.reporters.id(r.Metadata.Reporter()),
 	}
+	// Before the commit, so that no query sees days it does not expect.
+	b.s.mu.Lock()
+	if d := b.s.newest[f.dom]; d.longest < n {
+		d.longest = n
+		b.s.newest[f.dom] = d
+	}
+	b.s.mu.Unlock()
+	return f
 }
 
 // plan adds a small report to the batch.
@@ -276,7 +284,8 @@ func (b *batch) acknowledge() error {
 	s.next += int64(len(b.heads))
 	s.mu.Lock()
 	for i := range b.heads {
-		s.versions[b.heads[i].file.dom] = b.heads[i].file.seq
+		f := &b.heads[i].file
+		s.newest[f.dom] = newest{f.seq, s.newest[f.dom].longest}
 	}
 	s.mu.Unlock()
 	s.version.Store(s.next - 1)

@@ -39,9 +39,9 @@ type Store struct {
 
 	domains, reporters dictionary
 
-	mu       sync.RWMutex
-	versions map[uint32]int64 // by domain: the newest report's seq
-	version  atomic.Int64
+	mu      sync.RWMutex
+	newest  map[uint32]newest // by domain
+	version atomic.Int64
 
 	classes sync.Mutex // one SetClasses at a time
 	running runningImports
@@ -60,7 +60,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	s := &Store{dir: dir, writer: make(chan struct{}, 1), versions: map[uint32]int64{}}
+	s := &Store{dir: dir, writer: make(chan struct{}, 1), newest: map[uint32]newest{}}
 	if err := s.open(ctx, o); err != nil {
 		s.release()
 		return nil, err

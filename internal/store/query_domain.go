@@ -220,7 +220,7 @@ func (s *Store) DomainDaily(ctx context.Context, domain string, w Window) ([]Day
 	if !ok {
 		return nil, nil
 	}
-	sp := spanOf(w)
+	sp := s.span(id, w)
 	q := fmt.Sprintf("SELECT %s, %s, %s, %s, %s FROM report_day WHERE dom = %d AND day >= %s AND day < %s GROUP BY day ORDER BY day",
 		dayNumber("day"), total("messages"), total("aligned"), total("quarantined"), total("rejected"), id, sp.begin.date(), sp.end.date())
 	return s.days(ctx, q)
@@ -246,7 +246,7 @@ func (s *Store) ClassDaily(ctx context.Context, domain string, w Window) ([]Clas
 	if !ok {
 		return nil, nil
 	}
-	sp := spanOf(w)
+	sp := s.span(id, w)
 	def, err := s.defaultClass(ctx, id)
 	if err != nil {
 		return nil, err

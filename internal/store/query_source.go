@@ -34,7 +34,7 @@ func (s *Store) Sources(ctx context.Context, domain string, w Window, limit int,
 	if limit <= 0 {
 		limit = defaultSources
 	}
-	sp := spanOf(w)
+	sp := s.span(id, w)
 	where := fmt.Sprintf("record WHERE dom = %d AND %s", id, sp.touches())
 	var addrs int64
 	err := s.query(ctx, "SELECT count(*) FROM (SELECT DISTINCT net, host FROM "+where+")", nil, func(r *sql.Rows) error { return r.Scan(&addrs) })
@@ -176,7 +176,7 @@ func (s *Store) SourceAddresses(ctx context.Context, domain, source string, w Wi
 	if err != nil {
 		return nil, 0, err
 	}
-	sp := spanOf(w)
+	sp := s.span(id, w)
 	from, args, err := s.sourceRecords(ctx, id, source, sp)
 	if err != nil {
 		return nil, 0, err
@@ -248,7 +248,7 @@ func (s *Store) SourceDaily(ctx context.Context, domain, source string, w Window
 	if !ok {
 		return nil, nil
 	}
-	sp := spanOf(w)
+	sp := s.span(id, w)
 	from, args, err := s.sourceRecords(ctx, id, source, sp)
 	if err != nil {
 		return nil, err
@@ -270,7 +270,7 @@ func (s *Store) SourceReporters(ctx context.Context, domain, source string, w Wi
 	if !ok {
 		return nil, nil
 	}
-	sp := spanOf(w)
+	sp := s.span(id, w)
 	from, args, err := s.sourceRecords(ctx, id, source, sp)
 	if err != nil {
 		return nil, err
@@ -301,7 +301,7 @@ func (s *Store) SourceAuth(ctx context.Context, domain, source string, w Window)
 	if !ok {
 		return nil, nil
 	}
-	sp := spanOf(w)
+	sp := s.span(id, w)
 	from, args, err := s.sourceRecords(ctx, id, source, sp)
 	if err != nil {
 		return nil, err
@@ -334,7 +334,7 @@ func (s *Store) SourceEnvelopes(ctx context.Context, domain, source string, w Wi
 	if !ok {
 		return nil, nil
 	}
-	sp := spanOf(w)
+	sp := s.span(id, w)
 	from, args, err := s.sourceRecords(ctx, id, source, sp)
 	if err != nil {
 		return nil, err

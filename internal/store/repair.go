@@ -9,6 +9,12 @@ import (
 	"sekimori/report/aggregate"
 )
 
+// newest is what the store keeps in memory about a domain.
+type newest struct {
+	seq     int64 // of its newest report
+	longest int   // the most days that one of its reports covers
+}
+
 // load reads what the store keeps in memory: the dictionaries and each
 // domain's newest report.
 func (s *Store) load(ctx context.Context) error {
@@ -18,23 +24,23 @@ func (s *Store) load(ctx context.Context) error {
 	if err := s.reporters.load(ctx, s.duck, "reporter"); err != nil {
 		return engineError(err)
 	}
-	rows, err := s.duck.QueryContext(ctx, "SELECT dom, max(seq) FROM report GROUP BY dom")
+	rows, err := s.duck.QueryContext(ctx, "SELECT dom, max(seq), max(days) FROM report GROUP BY dom")
 	if err != nil {
 		return engineError(err)
 	}
 	defer rows.Close()
-	var newest int64
+	var last int64
 	for rows.Next() {
 		var dom uint32
-		var seq int64
-		if err := rows.Scan(&dom, &seq); err != nil {
+		var n newest
+		if err := rows.Scan(&dom, &n.seq, &n.longest); err != nil {
 			return err
 		}
-		s.versions[dom] = seq
-		newest = max(newest, seq)
+		s.newest[dom] = n
+		last = max(last, n.seq)
 	}
-	s.version.Store(newest)
-	s.next = newest + 1
+	s.version.Store(last)
+	s.next = last + 1
 	return rows.Err()
 }
 

@@ -1,7 +1,7 @@
 package store
 
 // duckSchema is the DuckDB file's tables. No value is ever NULL: what is
-// absent is '' or 0. Days are UTC. net and host are the halves of an IPv6
+// absent is ” or 0. Days are UTC. net and host are the halves of an IPv6
 // number (addrNumber): a single UHUGEINT takes thirty times as long to scan.
 //
 // record.first and record.days say over which days a record's count is spread.

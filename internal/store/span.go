@@ -8,41 +8,74 @@ import (
 
 // span is a window as SQL over tables with columns first, days and n. Its
 // fragments contain nothing but numbers and dates.
-type span struct{ begin, end Day }
+type span struct {
+	begin, end Day
+	longest    int // no row has more days
+}
 
 // spanOf returns the window as a span; the zero Window is all time.
 func spanOf(w Window) span {
 	if w == (Window{}) {
-		return span{0, maxDay}
+		return span{0, maxDay, maxDays}
 	}
 	begin := min(max(w.Begin, 0), maxDay)
-	return span{begin, max(begin, min(w.End, maxDay))}
+	return span{begin, max(begin, min(w.End, maxDay)), maxDays}
 }
 
-// maxDay is the end of year 9999 and of a report of 366 days that begins then.
-const maxDay Day = 2932897 + 366
+// span returns the window as a span over a domain's rows. Where all reports
+// are of one day, as nearly all are, the SQL is simpler and DuckDB skips what
+// lies before the window.
+func (s *Store) span(dom uint32, w Window) span {
+	sp := spanOf(w)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	sp.longest = max(1, s.newest[dom].longest)
+	return sp
+}
+
+const (
+	// maxDays is the most days that Spread gives a report.
+	maxDays = 366
+	// maxDay is the end of year 9999 and of a report that begins then.
+	maxDay Day = 2932897 + maxDays
+)
 
 // date is a day as a SQL literal. Days beyond 9999 have five digits, which
 // DuckDB reads too.
 func (d Day) date() string { return fmt.Sprintf("(DATE '1970-01-01' + %d)", int32(d)) }
 
-// touches is true for rows whose days meet the window. The first two terms
-// let DuckDB skip row groups by their least and greatest values.
+// touches is true for rows whose days meet the window. Comparing first with
+// numbers lets DuckDB skip row groups by their least and greatest values.
 func (s span) touches() string {
-	return fmt.Sprintf("first >= %s AND first < %s AND (days = 1 AND first >= %s OR days > 1 AND first + days::INTEGER > %s)",
-		(s.begin - 366).date(), s.end.date(), s.begin.date(), s.begin.date())
+	if s.longest == 1 {
+		return fmt.Sprintf("first >= %s AND first < %s", s.begin.date(), s.end.date())
+	}
+	return fmt.Sprintf("first > %s AND first < %s AND (days = 1 AND first >= %s OR days > 1 AND first + days::INTEGER > %s)",
+		(s.begin - Day(s.longest)).date(), s.end.date(), s.begin.date(), s.begin.date())
 }
 
 // messages is a row's messages within the window (Spread): c*k1/n - c*k0/n.
 func (s span) messages() string {
+	if s.longest == 1 {
+		return "n"
+	}
 	return fmt.Sprintf(`CASE WHEN days = 1 THEN n ELSE
 		(n::UHUGEINT * least(days, greatest(0, %s - first))::UHUGEINT // days::UHUGEINT
 		- n::UHUGEINT * least(days, greatest(0, %s - first))::UHUGEINT // days::UHUGEINT)::UBIGINT END`, s.end.date(), s.begin.date())
 }
 
 // firstDay and lastDay bound a row's days within the window.
-func (s span) firstDay() string { return fmt.Sprintf("greatest(first, %s)", s.begin.date()) }
+func (s span) firstDay() string {
+	if s.longest == 1 {
+		return "first"
+	}
+	return fmt.Sprintf("greatest(first, %s)", s.begin.date())
+}
+
 func (s span) lastDay() string {
+	if s.longest == 1 {
+		return "first"
+	}
 	return fmt.Sprintf("least(first + days::INTEGER - 1, %s)", (s.end - 1).date())
 }
 
@@ -54,6 +87,9 @@ func total(of string) string {
 // perDay is a row for each day of each row of a selection of record. from is
 // what follows FROM, with its WHERE; columns, plain names, are kept.
 func (s span) perDay(columns, from string) string {
+	if s.longest == 1 {
+		return fmt.Sprintf("SELECT first AS day, n AS m, %s FROM %s", columns, from)
+	}
 	return fmt.Sprintf(`
 		SELECT first AS day, n AS m, %[1]s FROM %[2]s AND days = 1
 		UNION ALL

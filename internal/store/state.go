@@ -23,7 +23,7 @@ func (s *Store) DomainVersion(domain string) int64 {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.versions[id]
+	return s.newest[id].seq
 }
 
 // change runs f in a durable transaction of the state file.
