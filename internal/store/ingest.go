@@ -154,7 +154,7 @@ func (s *Store) newBatch() *batch {
 
 // file says where a report's rows are to be filed.
 func (b *batch) file(r aggregate.Report, seq int64) filing {
-	first, n := Spread(r.Metadata.Begin, r.Metadata.End)
+	first, n := Spread(time.Unix(seconds(r.Metadata.Begin), 0), time.Unix(seconds(r.Metadata.End), 0))
 	f := filing{
 		seq: seq, first: first, days: n,
 		dom: b.domains.id(fold(r.PolicyPublished.Domain)),
