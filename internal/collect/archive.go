@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"path"
 	"strings"
@@ -39,24 +40,34 @@ func skipEntry(name string) bool {
 }
 
 // names makes the members of a container distinct: a name met again gets its
-// number added.
-type names map[string]struct{}
+// number added. It holds hashes, because there may be a million names.
+type names map[uint64]struct{}
+
+// nameLength is how many characters of an entry's name are used.
+const nameLength = 300
 
 func (n names) distinct(name string, no int64) string {
 	if name == "" {
 		name = fmt.Sprintf("entry %d", no)
 	}
-	if _, again := n[name]; again {
-		name = fmt.Sprintf("%s#%d", name, no)
+	name = clip(strings.ToValidUTF8(name, "\ufffd"), nameLength)
+	h := fnv.New64a()
+	io.WriteString(h, name)
+	if _, again := n[h.Sum64()]; again {
+		return fmt.Sprintf("%s#%d", name, no)
 	}
-	n[name] = struct{}{}
+	n[h.Sum64()] = struct{}{}
 	return name
 }
 
 // done deals with the outcome of one entry of an archive or a mailbox. Inside
 // a message, the message stands for its attachments.
 func (o *opener) done(ctx context.Context, in *entry, err error, keep func(io.Writer) error) error {
-	if err == nil || isFatal(err) {
+	if err == nil {
+		return nil
+	}
+	if isFatal(err) {
+		o.visit.abort(err) // the caller may have gone on without waiting
 		return err
 	}
 	if in.mail != nil {

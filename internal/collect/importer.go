@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 	"sync"
 
 	"sekimori/internal/store"
@@ -50,6 +51,7 @@ func (im *Importer) Import(ctx context.Context, paths []string) (Result, error) 
 // name that stands for its path. It is copied to DATA/tmp first, so that a
 // slow sender holds nothing up.
 func (im *Importer) ImportReader(ctx context.Context, name string, r io.Reader) (Result, error) {
+	name = clip(strings.ToValidUTF8(name, "\ufffd"), nameLength)
 	limits := im.Limits.withDefaults()
 	f, err := scratch{dir: tmpDir(im.DataDir)}.file()
 	if err != nil {
@@ -320,9 +322,7 @@ func (r *run) count(root root, f store.FileResult) {
 	r.filesDone.Add(1)
 	r.res.Reports += f.Reports
 	r.res.Rows += f.Rows
-	if r.res.Messages += f.Messages; r.res.Messages < f.Messages {
-		r.res.Messages = math.MaxUint64
-	}
+	r.res.Messages = addMessages(r.res.Messages, f.Messages)
 	r.res.Duplicates += f.Duplicates
 	r.list(root, f.Rejected)
 }

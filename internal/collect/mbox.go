@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -17,7 +18,7 @@ func (o *opener) mbox(ctx context.Context, e *entry, br *bufio.Reader) (int, err
 	sp := o.scratch.spool()
 	defer func() { sp.close() }()
 	bw := bufio.NewWriterSize(sp, bufferSize) // lines are short
-	no := 0
+	no, messages := 0, 0
 	flush := func() error {
 		if err := bw.Flush(); err != nil {
 			return err
@@ -25,6 +26,7 @@ func (o *opener) mbox(ctx context.Context, e *entry, br *bufio.Reader) (int, err
 		if no == 0 || sp.n == 0 {
 			return nil
 		}
+		messages++
 		if err := o.budget.entry(); err != nil {
 			return err
 		}
@@ -79,8 +81,12 @@ func (o *opener) mbox(ctx context.Context, e *entry, br *bufio.Reader) (int, err
 			blank = start && len(bytes.TrimRight(line, "\r\n")) == 0
 		}
 		start = err == nil
-		if err == io.EOF {
-			return found, flush()
+		if err != io.EOF {
+			continue
 		}
+		if err := flush(); err != nil || messages > 0 {
+			return found, err
+		}
+		return found, errors.New("mbox: no message in it")
 	}
 }

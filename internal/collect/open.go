@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"sekimori/internal/store"
 	"sekimori/message"
@@ -57,6 +56,8 @@ type visitor interface {
 	// reject keeps an entry that could not be read. keep writes a copy of the
 	// entry; where it is nil the input file stands for it.
 	reject(ctx context.Context, member string, reason error, keep func(io.Writer) error) error
+	// abort ends everything because of a fatal error.
+	abort(err error)
 	// spawn runs job now, or lets an idle worker run it at the same time.
 	spawn(job func())
 }
@@ -87,7 +88,6 @@ func (e *entry) inside(r io.Reader) *entry {
 }
 
 func joinMember(outer, inner string) string {
-	inner = strings.ToValidUTF8(inner, "\ufffd")
 	if outer == "" {
 		return inner
 	}

@@ -5,7 +5,7 @@ func (r *Result) Add(o Result) {
 	r.Files += o.Files
 	r.Reports += o.Reports
 	r.Rows += o.Rows
-	r.Messages += o.Messages
+	r.Messages = addMessages(r.Messages, o.Messages)
 	r.Duplicates += o.Duplicates
 	r.Rejected = append(r.Rejected, o.Rejected...)
 }

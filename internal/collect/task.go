@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -93,6 +94,9 @@ func (t *task) finish() {
 	}
 	t.run.count(t.root, t.res)
 }
+
+// abort is visitor's.
+func (t *task) abort(err error) { t.run.abort(err) }
 
 // spawn is visitor's.
 func (t *task) spawn(job func()) {
@@ -199,7 +203,7 @@ func (t *task) stored(o store.Outcome) {
 	} else {
 		t.res.Reports++
 		t.res.Rows += o.Rows
-		t.res.Messages += o.Messages
+		t.res.Messages = addMessages(t.res.Messages, o.Messages)
 	}
 	t.mu.Unlock()
 	if o.Duplicate && !o.Resumed {
@@ -209,4 +213,12 @@ func (t *task) stored(o store.Outcome) {
 		t.run.rowsDone.Add(o.Rows)
 	}
 	t.finish()
+}
+
+// addMessages adds, staying at the largest number where the sum would pass it.
+func addMessages(a, b uint64) uint64 {
+	if a+b < a {
+		return math.MaxUint64
+	}
+	return a + b
 }
