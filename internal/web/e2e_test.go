@@ -2,21 +2,25 @@ package web
 
 import (
 	"context"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"sekimori/dns/dnstest"
+	"sekimori/internal/advise"
+	"sekimori/internal/collect"
+	"sekimori/internal/store"
 )
 
-// browse drives the pages of a running server in Chromium; see ui/e2e/run.mjs.
-// SEKIMORI_SCREENSHOTS names a folder for pictures.
-func browse(t *testing.T, url, shots string) {
+// needBrowser skips a test where the browser or what drives it is missing.
+func needBrowser(t *testing.T) (chromium string) {
 	t.Helper()
 	missing := ""
-	chromium := os.Getenv("CHROMIUM")
-	if chromium == "" {
+	if chromium = os.Getenv("CHROMIUM"); chromium == "" {
 		chromium = "/usr/bin/chromium"
 	}
 	if _, err := os.Stat(chromium); err != nil {
@@ -34,11 +38,22 @@ func browse(t *testing.T, url, shots string) {
 		}
 		t.Skip(missing)
 	}
+	return chromium
+}
+
+// browse drives the pages of a running server in Chromium; see ui/e2e/run.mjs.
+// SEKIMORI_SCREENSHOTS names a folder for pictures.
+func browse(t *testing.T, url, shots string) {
+	t.Helper()
+	chromium := needBrowser(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "e2e/run.mjs", url)
 	cmd.Dir = "ui"
 	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium)
+	if os.Getenv("SEKIMORI_REQUIRE") == "all" {
+		cmd.Env = append(cmd.Env, "EVERY=1")
+	}
 	if dir := os.Getenv("SEKIMORI_SCREENSHOTS"); dir != "" {
 		cmd.Env = append(cmd.Env, "SEKIMORI_SCREENSHOTS="+filepath.Join(dir, shots))
 	}
@@ -47,6 +62,45 @@ func browse(t *testing.T, url, shots string) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// TestBrowser drives the pages of a real store that holds the month of
+// examples.
+func TestBrowser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("drives a browser for a minute")
+	}
+	needBrowser(t)
+	ctx := t.Context()
+	month := filepath.Join(t.TempDir(), "month")
+	if out, err := exec.CommandContext(ctx, "go", "run", "sekimori/examples/generate", "-out", month).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	st, err := store.Open(ctx, filepath.Join(t.TempDir(), "data"), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	importer := collect.New(st)
+	if res, err := importer.Import(ctx, []string{filepath.Join(month, "reports")}); err != nil || res.Reports == 0 {
+		t.Fatalf("import: %+v, %v", res, err)
+	}
+	zone, err := dnstest.Open(filepath.Join(month, "zone"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	advisor := advise.New(advise.Config{Store: st, Resolver: zone, Now: time.Now})
+	defer advisor.Close()
+	if err := advisor.Refresh(ctx); err != nil {
+		t.Fatal(err)
+	}
+	h, err := New(Config{Store: st, Advisor: advisor, Importer: importer, Version: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	browse(t, srv.URL, "month")
 }
 
 // TestBrowserHostile drives the pages over a world whose every text is an

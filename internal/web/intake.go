@@ -121,7 +121,7 @@ const mostFiles = 1000
 // upload takes files in, one after the other as they arrive, and says what
 // became of them. Nothing is held in memory as a whole.
 func (s *server) upload(w http.ResponseWriter, r *http.Request, p *page) error {
-	r.Body = http.MaxBytesReader(w, r.Body, s.MaxUpload)
+	r.Body = http.MaxBytesReader(w, patientReader{r.Body, http.NewResponseController(w)}, s.MaxUpload)
 	parts, err := r.MultipartReader()
 	if err != nil {
 		return errBadQuery

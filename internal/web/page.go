@@ -215,6 +215,7 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, p *page) {
 	h.Add("Vary", "Cookie, Accept-Language")
 	w.WriteHeader(p.status)
 	if r.Method != http.MethodHead {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * patience))
 		w.Write(b.Bytes())
 	}
 }

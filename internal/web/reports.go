@@ -197,7 +197,7 @@ func send(w http.ResponseWriter, s *server, from io.Reader, how, name string) {
 	w.Header().Set("Content-Disposition", d)
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	w.Header().Set("Cache-Control", "private, no-cache")
-	if n, err := io.Copy(w, from); err != nil && n > 0 {
+	if n, err := io.Copy(patientWriter{w, http.NewResponseController(w)}, from); err != nil && n > 0 {
 		// The status is sent: break the connection off, so that half a file
 		// does not pass for a whole one.
 		s.Logger.Warn("file not sent whole", "name", name, "err", err)
