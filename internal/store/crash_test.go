@@ -1,14 +1,15 @@
 package store
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -22,14 +23,14 @@ const (
 	crashLargeN = 8192
 )
 
-func crashLargeReport() (string, *Incoming) {
+func crashLargeReport() *Incoming {
 	r := testReport("large.example", "receiver.example", "large", 3, 5)
-	return "large", &Incoming{Report: r, Raw: Raw{Encoding: Gzip, Bytes: bytes.Repeat([]byte("large"), 10000)}, Origin: Origin{1, "large", ""}}
+	return &Incoming{Report: r, Raw: Raw{Encoding: Gzip, Bytes: bytes.Repeat([]byte("large"), 10000)}, Origin: Origin{1, "large", ""}}
 }
 
 // crashImport is the import. What is there already must be there whole; how
-// many were there is returned.
-func crashImport(s *Store, all []stored) (resumed int, err error) {
+// many were there is returned. phase is told what comes next.
+func crashImport(s *Store, all []stored, phase func(string)) (resumed int, err error) {
 	ctx := context.Background()
 	put := func(part []stored) error {
 		for len(part) > 0 {
@@ -54,10 +55,12 @@ func crashImport(s *Store, all []stored) (resumed int, err error) {
 		}
 		return nil
 	}
+	phase("small")
 	if err := put(all[:len(all)/2]); err != nil {
 		return resumed, err
 	}
-	_, large := crashLargeReport()
+	phase("large")
+	large := crashLargeReport()
 	t, err := s.Begin(ctx, large.Report)
 	if err != nil {
 		return resumed, err
@@ -67,6 +70,7 @@ func crashImport(s *Store, all []stored) (resumed int, err error) {
 			return resumed, err
 		}
 	}
+	phase("commit")
 	o, err := t.Commit(ctx, *large)
 	if err != nil {
 		return resumed, err
@@ -77,6 +81,7 @@ func crashImport(s *Store, all []stored) (resumed int, err error) {
 	if o.Resumed {
 		resumed++
 	}
+	phase("last")
 	return resumed, put(all[len(all)/2:])
 }
 
@@ -88,8 +93,7 @@ func TestMain(m *testing.M) {
 	}
 	s, err := Open(context.Background(), dir, Options{})
 	if err == nil {
-		fmt.Println("open")
-		if _, err = crashImport(s, crashReports()); err == nil {
+		if _, err = crashImport(s, crashReports(), func(p string) { fmt.Println(p) }); err == nil {
 			err = s.Close()
 		}
 	}
@@ -144,15 +148,23 @@ func TestKill9(t *testing.T) {
 		kills = n
 	}
 	all := crashReports()
+	took := map[string]time.Duration{}
+	var phases []string
 	start := time.Now()
+	mark := func(p string) {
+		if n := len(phases); n > 0 {
+			took[phases[n-1]] = time.Since(start)
+		}
+		phases, start = append(phases, p), time.Now()
+	}
 	calm := openTest(t, t.TempDir())
-	if _, err := crashImport(calm, all); err != nil {
+	if _, err := crashImport(calm, all, mark); err != nil {
 		t.Fatal(err)
 	}
-	whole := time.Since(start)
+	mark("end")
 	want := totals(t, calm)
 	calm.Close()
-	t.Logf("undisturbed: %v\n%s", whole.Round(time.Millisecond), want)
+	t.Logf("undisturbed: %v\n%s", took, want)
 
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 	moments := map[string]int{}
@@ -169,13 +181,14 @@ func TestKill9(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			var first [5]byte
-			io.ReadFull(out, first[:]) // "open\n", or "error"
-			if string(first[:]) != "open\n" {
-				rest, _ := io.ReadAll(out)
-				t.Fatalf("kill %d: %s%s", i, first, rest)
+			at := phases[r.IntN(len(phases)-1)]
+			lines := bufio.NewScanner(out)
+			for lines.Scan() && lines.Text() != at {
+				if strings.HasPrefix(lines.Text(), "error") {
+					t.Fatalf("kill %d: %s", i, lines.Text())
+				}
 			}
-			time.Sleep(time.Duration(r.Int64N(int64(whole))))
+			time.Sleep(time.Duration(r.Int64N(int64(took[at]))))
 			cmd.Process.Kill()
 			cmd.Wait()
 		}
@@ -183,7 +196,7 @@ func TestKill9(t *testing.T) {
 		if err != nil {
 			t.Fatalf("kill %d: %v", i, err)
 		}
-		resumed, err := crashImport(s, all)
+		resumed, err := crashImport(s, all, func(string) {})
 		if err != nil {
 			t.Fatalf("kill %d: %v", i, err)
 		}

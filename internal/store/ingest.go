@@ -24,6 +24,7 @@ func (s *Store) Put(ctx context.Context, in []*Incoming) ([]Outcome, error) {
 		return nil, err
 	}
 	defer func() { <-s.writer }()
+	s.yield(ctx)
 
 	b := s.newBatch()
 	out := make([]Outcome, len(in))

@@ -37,7 +37,7 @@ func (s *Store) Sources(ctx context.Context, domain string, w Window, limit int,
 	sp := s.span(id, w)
 	where := fmt.Sprintf("record WHERE dom = %d AND %s", id, sp.touches())
 	var addrs int64
-	err := s.query(ctx, "SELECT count(*) FROM (SELECT DISTINCT net, host FROM "+where+")", nil, func(r *sql.Rows) error { return r.Scan(&addrs) })
+	err := s.run(ctx, "SELECT count(*) FROM (SELECT DISTINCT net, host FROM "+where+")", nil, func(r *sql.Rows) error { return r.Scan(&addrs) })
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (s *Store) Sources(ctx context.Context, domain string, w Window, limit int,
 			SELECT net, host, %[5]s, org, sum(m) AS m, min(a) AS a, max(b) AS b FROM %s GROUP BY net, host, %[5]s, org HAVING sum(m) > 0)
 		GROUP BY net, host, %[5]s ORDER BY net, host, %[5]s`,
 		sourceColumns, total("m"), dayNumber("min(a)"), dayNumber("max(b)"), sourceColumns, from)
-	return s.query(ctx, q, nil, func(r *sql.Rows) error {
+	return s.run(ctx, q, nil, func(r *sql.Rows) error {
 		var n number
 		var row SourceRow
 		var disp string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 )
 
 // span is a window as SQL over tables with columns first, days and n. Its
@@ -102,8 +103,28 @@ func (s span) perDay(columns, from string) string {
 // dayNumber is a date as a Day.
 func dayNumber(expr string) string { return "(" + expr + " - DATE '1970-01-01')::INTEGER" }
 
-// query runs a statement on a read connection and calls f for each row.
+// query runs a page's statement and calls f for each row. Meanwhile imports
+// hold back.
 func (s *Store) query(ctx context.Context, q string, args []any, f func(*sql.Rows) error) error {
+	s.asking.Add(1)
+	defer s.asking.Add(-1)
+	return s.run(ctx, q, args, f)
+}
+
+// yield lets pages go first: on a machine of two cores an import would make
+// them wait. It holds the writer back while somebody asks, but not for more
+// than yieldMost at a time, so that an import goes on, if slower, under any
+// number of readers.
+func (s *Store) yield(ctx context.Context) {
+	for waited := time.Duration(0); s.asking.Load() > 0 && waited < yieldMost && ctx.Err() == nil; waited += time.Millisecond {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+const yieldMost = 100 * time.Millisecond
+
+// run runs a statement on a read connection and calls f for each row.
+func (s *Store) run(ctx context.Context, q string, args []any, f func(*sql.Rows) error) error {
 	done, err := s.reading()
 	if err != nil {
 		return err

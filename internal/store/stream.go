@@ -11,6 +11,7 @@ import (
 // memory does not grow with the report. It is not for concurrent use.
 type Stream struct {
 	s      *Store
+	ctx    context.Context
 	b      *batch
 	rec    *appender
 	file   filing
@@ -35,7 +36,7 @@ func (s *Store) Begin(ctx context.Context, head aggregate.Report) (*Stream, erro
 		<-s.writer
 		return nil, err
 	}
-	t := &Stream{s: s, b: s.newBatch()}
+	t := &Stream{s: s, ctx: ctx, b: s.newBatch()}
 	t.file = t.b.file(head, s.next)
 	t.days = make([]DayTotals, t.file.days)
 	if t.rec, t.err = newAppender(s.native, "record"); t.err != nil {
@@ -54,6 +55,7 @@ func (t *Stream) Append(rows *Rows) error {
 	if t.err != nil {
 		return t.err
 	}
+	t.s.yield(t.ctx)
 	t.n += int64(rows.n)
 	t.totals.merge(rows.day)
 	rows.days(t.days)
