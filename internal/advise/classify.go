@@ -18,6 +18,9 @@ type finding struct {
 	// in odds each. It decides only about groups that never pass.
 	score float64
 	steps []explain.Step
+	// notable is set for a host without a name or authentication that does
+	// not behave like the others of its kind.
+	notable bool
 }
 
 // scene is what is known about the domain as a whole.
@@ -229,17 +232,18 @@ func (s *scene) forwarding(g *group) *weigh {
 // somebody else using our name.
 func (s *scene) weighIdentity(g *group) {
 	w := &weigh{}
+	g.notable = false
 	n := float64(g.all.messages)
 	bare := float64(g.bare) >= n/2
 	lone := bare && g.ptrOrg == "" // nothing but an address
-	s.weighRelations(g, w)
+	related := s.weighRelations(g, w)
 	s.weighName(g, w, bare)
 	s.weighTime(g, w, bare, lone)
 	s.weighAuthors(g, w)
 	if bare {
 		w.add(-1, "why.no-authentication", nil)
 	}
-	if lone {
+	if lone && !related {
 		if top := g.headerFrom.top(); s.scattered[top] >= 10 {
 			w.add(-2, "why.scattered", explain.Args{"networks": int64(s.scattered[top])})
 		}
@@ -251,7 +255,7 @@ func (s *scene) weighIdentity(g *group) {
 	if bare {
 		limit = spoofBare
 	}
-	g.finding = finding{class: Unknown, score: w.score, steps: w.steps(1)}
+	g.finding = finding{class: Unknown, score: w.score, steps: w.steps(1), notable: g.notable}
 	switch {
 	case w.score >= oursFrom:
 		g.class = Broken
@@ -261,8 +265,9 @@ func (s *scene) weighIdentity(g *group) {
 	}
 }
 
-// weighRelations weighs ties to what is known to be ours.
-func (s *scene) weighRelations(g *group, w *weigh) {
+// weighRelations weighs ties to what is known to be ours, and reports whether
+// the addresses themselves have such a tie.
+func (s *scene) weighRelations(g *group, w *weigh) (related bool) {
 	if g.ptrOrg == s.ours {
 		w.add(6, "why.own-name", explain.Args{"names": g.ptrs(3)})
 	}
@@ -274,9 +279,11 @@ func (s *scene) weighRelations(g *group, w *weigh) {
 	}
 	switch {
 	case s.permitted(g):
-		w.add(5, "why.in-spf", nil)
+		related = true
+		w.add(6, "why.in-spf", nil)
 	case near*2 > len(g.hosts):
-		w.add(4, "why.own-network", nil)
+		related = true
+		w.add(5.5, "why.own-network", nil)
 	}
 	if o := s.includedOrg(g); o != "" {
 		w.add(4, "why.spf-include", explain.Args{"domain": o})
@@ -288,11 +295,15 @@ func (s *scene) weighRelations(g *group, w *weigh) {
 			}
 		}
 	}
+	return related
 }
 
 // weighName weighs what the hosts' names and identities tell.
 func (s *scene) weighName(g *group, w *weigh, bare bool) {
 	foreign := g.foreign.top()
+	if foreign != "" && !bare && sources.Throwaway(foreign) && !s.permitOrg[foreign] && !s.services[foreign] {
+		w.add(-1.5, "why.throwaway-name", explain.Args{"domain": foreign})
+	}
 	switch {
 	case g.asked == 0:
 	case g.ptrOrg != "" && g.ptrOrg == foreign:
@@ -337,21 +348,29 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 	case business >= 4.5:
 		w.add(4, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 3.3:
-		w.add(2.5, "why.business-days", explain.Args{"active": int64(p.active)})
+		w.add(3, "why.business-days", explain.Args{"active": int64(p.active)})
 	case p.span >= 30 && p.active*3 >= p.span && !lone:
-		w.add(2.5, "why.steady", explain.Args{"active": int64(p.active), "span": int64(p.span)})
+		points := 2.5
+		if g.most(sources.Numbered) {
+			points = 1 // a rented server is steady as long as the rent is paid
+		}
+		w.add(points, "why.steady", explain.Args{"active": int64(p.active), "span": int64(p.span)})
 	case business >= 2.5 && p.active >= 8 && !bare:
 		w.add(1.5, "why.business-days", explain.Args{"active": int64(p.active)})
-	case lone && p.span >= 30 && p.active*10 >= p.span*8 && g.all.messages > 10*s.typical[g.headerFrom.top()]:
-		w.add(2, "why.stands-out", explain.Args{"active": int64(p.active), "span": int64(p.span)})
 	}
-	if g.asked == 0 && !bare && p.span >= 14 && p.active >= 8 {
+	if lone && p.span >= 30 && p.active*2 >= p.span && g.all.messages > 5*s.typical[g.headerFrom.top()] {
+		g.notable = true
+		w.add(3, "why.stands-out", explain.Args{"active": int64(p.active), "span": int64(p.span)})
+	}
+	if g.asked == 0 && !bare && p.span >= 14 && p.active >= 8 && (p.period > 0 || business >= 2.5) {
 		w.add(1, "why.same-identity", explain.Args{"domain": g.foreign.top(), "span": int64(p.span)})
 	}
 	if p.span > 5 || bare && lone {
 		return
 	}
 	switch {
+	case horizon >= 28 && p.isNew && g.ptrOrg != "" && g.ptrOrg == g.foreign.top():
+		w.add(-2.5, "why.short-burst", explain.Args{"days": int64(p.span), "from": g.first.String()})
 	case horizon >= 28 && p.isNew:
 		w.add(-3, "why.short-burst", explain.Args{"days": int64(p.span), "from": g.first.String()})
 	case horizon >= 28:
@@ -375,7 +394,7 @@ func (s *scene) weighAuthors(g *group, w *weigh) {
 		points := -2.0
 		if p := g.pattern; len(s.users[top]) > 1 && g.lone() {
 			// one of many
-		} else if p.business >= 4.5 || p.occasions >= 2 && p.period > 0 || p.span >= 14 && p.active >= 8 && g.bare*2 < g.all.messages {
+		} else if p.business >= 4.5 || p.occasions >= 2 && p.period > 0 || g.bare*2 < g.all.messages && (p.span >= 14 && p.active >= 8 || g.ptrOrg != "" && g.ptrOrg == g.foreign.top()) {
 			points = -1 // a name that is only used in From is a common neglect
 		}
 		w.add(points, "why.author-not-in-dns", explain.Args{"domain": top})

@@ -119,9 +119,9 @@ func (n *analysis) sum() totals {
 
 // plausible reports whether an unknown group may be mail of ours, so that it
 // has to be settled before a step: one with an identity or a name, or one whose
-// evidence is more for than against.
+// evidence is more for than against, or out of the ordinary.
 func (g *group) plausible() bool {
-	return !g.rest && (g.bare*2 < g.all.messages || g.ptrOrg != "" || g.score >= 1)
+	return !g.rest && (g.bare*2 < g.all.messages || g.ptrOrg != "" || g.score >= 1 || g.notable)
 }
 
 // due reports whether a broken source that did not send in the window is

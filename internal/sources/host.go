@@ -225,6 +225,22 @@ func anyWord(name string, set map[string]bool) bool {
 	return false
 }
 
+// throwawayWords are words of domains that are registered to deceive.
+var throwawayWords = map[string]bool{
+	"account": true, "accounts": true, "alert": true, "auth": true, "confirm": true, "login": true, "prize": true,
+	"secure": true, "security": true, "signin": true, "support": true, "update": true, "verify": true, "verification": true, "win": true,
+	"winner": true,
+}
+
+// Throwaway reports whether a domain's name looks like one of a series that
+// was registered for a few days: a word and a number, or a word of phishing.
+// Many honest names look so too; it counts for little alone.
+func Throwaway(name string) bool {
+	label, _, _ := strings.Cut(Organization(name), ".")
+	digits := len(label) - len(strings.TrimRight(label, "0123456789"))
+	return digits >= 2 && digits < len(label) || anyWord(label, throwawayWords)
+}
+
 // Academic reports whether a name lies where universities and access
 // providers have theirs: there mailboxes forward.
 func Academic(name string) bool {

@@ -49,6 +49,14 @@ func TestWords(t *testing.T) {
 		t.Error("Lists")
 	}
 	for name, want := range map[string]bool{
+		"secure449.example": true, "win192.example": true, "login-bank.example": true, "b.promo20.example": true,
+		"haishin-plus.example": false, "ticketbox.example": false, "a8.net": false, "163.com": false, "": false, "window.example": false,
+	} {
+		if Throwaway(name) != want {
+			t.Errorf("Throwaway(%s) = %v", name, !want)
+		}
+	}
+	for name, want := range map[string]bool{
 		"fw0.u-hoshi.ac.jp": true, "mx.iij.ad.jp": true, "mit.edu": true, "x.edu.au": true, "ox.ac.uk": true,
 		"example.co.jp": false, "ac.jp": false, "example.com": false, "jp": false,
 	} {
