@@ -3,7 +3,6 @@ package main
 import (
 	"archive/zip"
 	"bufio"
-	"compress/flate"
 	"compress/gzip"
 	"fmt"
 	"io"
@@ -12,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/klauspost/compress/flate"
 )
 
 // monthBegin is the begin of the first day that generated reports cover.
@@ -32,8 +33,16 @@ type head7489 struct {
 	id               string
 	day              int
 	rows             int
-	// addr draws a source address; nil draws any.
-	addr func(*rand.Rand) string
+	// draw draws a row; nil draws those of the large and the small reports.
+	draw func(*rand.Rand) row
+}
+
+// row is what differs from one record to the next.
+type row struct {
+	addr                  string
+	dkim, spf             string // results
+	dkimDomain, spfDomain string // "" for the policy domain, bounce.policy-domain
+	forwarded             bool   // the reporter says so
 }
 
 // report writes one RFC 7489 report to w.
@@ -73,45 +82,67 @@ func (s *sheet) report(w io.Writer, h head7489) error {
 
 // record returns the i-th record's text, good until the next call.
 func (s *sheet) record(i int, h head7489) []byte {
-	addr := s.address(i)
-	if h.addr != nil {
-		addr = h.addr(s.rand)
-	}
-	dkim, spf := "pass", "pass"
-	switch i % 5 {
-	case 3:
-		spf = "fail"
-	case 4:
-		dkim, spf = "fail", "fail"
+	var v row
+	if h.draw != nil {
+		v = h.draw(s.rand)
+	} else {
+		v = s.row(i)
 	}
 	b := s.line[:0]
 	b = append(b, "  <record>\n    <row>\n      <source_ip>"...)
-	b = append(b, addr...)
+	b = append(b, v.addr...)
 	b = append(b, "</source_ip>\n      <count>"...)
 	b = strconv.AppendInt(b, 1+s.rand.Int64N(500), 10)
 	b = append(b, "</count>\n      <policy_evaluated>\n        <disposition>none</disposition>\n        <dkim>"...)
-	b = append(b, dkim...)
+	b = append(b, aligned(v.dkim, v.dkimDomain)...)
 	b = append(b, "</dkim>\n        <spf>"...)
-	b = append(b, spf...)
+	b = append(b, aligned(v.spf, v.spfDomain)...)
 	b = append(b, "</spf>\n"...)
-	if i%5 == 4 {
+	if v.forwarded {
 		b = append(b, "        <reason>\n          <type>forwarded</type>\n          <comment>looks forwarded</comment>\n        </reason>\n"...)
 	}
-	b = append(b, "      </policy_evaluated>\n    </row>\n    <identifiers>\n      <envelope_from>bounce."...)
-	b = append(b, h.domain...)
+	b = append(b, "      </policy_evaluated>\n    </row>\n    <identifiers>\n      <envelope_from>"...)
+	b = append(b, or(v.spfDomain, "bounce."+h.domain)...)
 	b = append(b, "</envelope_from>\n      <header_from>"...)
 	b = append(b, h.domain...)
 	b = append(b, "</header_from>\n    </identifiers>\n    <auth_results>\n      <dkim>\n        <domain>"...)
-	b = append(b, h.domain...)
+	b = append(b, or(v.dkimDomain, h.domain)...)
 	b = append(b, "</domain>\n        <selector>k1</selector>\n        <result>"...)
-	b = append(b, dkim...)
-	b = append(b, "</result>\n      </dkim>\n      <spf>\n        <domain>bounce."...)
-	b = append(b, h.domain...)
+	b = append(b, v.dkim...)
+	b = append(b, "</result>\n      </dkim>\n      <spf>\n        <domain>"...)
+	b = append(b, or(v.spfDomain, "bounce."+h.domain)...)
 	b = append(b, "</domain>\n        <scope>mfrom</scope>\n        <result>"...)
-	b = append(b, spf...)
+	b = append(b, v.spf...)
 	b = append(b, "</result>\n      </spf>\n    </auth_results>\n  </record>\n"...)
 	s.line = b
 	return b
+}
+
+// aligned is what policy_evaluated says: a pass counts for the policy domain only.
+func aligned(result, domain string) string {
+	if domain != "" || result != "pass" {
+		return "fail"
+	}
+	return "pass"
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// row draws the i-th row of a large or a small report.
+func (s *sheet) row(i int) row {
+	v := row{addr: s.address(i), dkim: "pass", spf: "pass"}
+	switch i % 5 {
+	case 3:
+		v.spf = "fail"
+	case 4:
+		v.dkim, v.spf, v.forwarded = "fail", "fail", true
+	}
+	return v
 }
 
 func (s *sheet) address(i int) string {
@@ -210,7 +241,7 @@ func world(dir string, rows, from, days int, tag string) error {
 						continue
 					}
 					h := head7489{receiver: fmt.Sprintf("receiver%d.example", r), domain: fmt.Sprintf("d%d.example", d), id: fmt.Sprintf("%s-%d-%d-%d", tag, day, d, r), day: day - worldDays, rows: n,
-						addr: func(r *rand.Rand) string { return poolAddress(r, d, pool) }}
+						draw: func(r *rand.Rand) row { return worldRow(r, d, pool) }}
 					begin := monthBegin + int64(h.day)*86400
 					e, err := z.Create(fmt.Sprintf("%s!%s!%d!%d!%s.xml", h.receiver, h.domain, begin, begin+86399, tag))
 					if err != nil {
@@ -230,18 +261,47 @@ func world(dir string, rows, from, days int, tag string) error {
 	return nil
 }
 
-// poolAddress draws one of a domain's addresses, half the time one of its ten
-// busiest.
-func poolAddress(r *rand.Rand, domain, pool int) string {
-	n := r.IntN(pool)
-	if r.IntN(2) == 0 {
-		n = r.IntN(10)
+// worldRow draws a row of a domain: own servers and a vendor that pass, a
+// vendor that does not, forwarders, and for the most part a botnet of so many
+// addresses.
+func worldRow(r *rand.Rand, domain, bots int) row {
+	v := row{dkim: "pass", spf: "pass"}
+	switch k := r.IntN(20); {
+	case k < 3:
+		v.addr = address(domain, 0, r.IntN(6))
+	case k < 6:
+		v.addr, v.spfDomain = address(domain%7, 1, r.IntN(24)), "bounce.vendor.example"
+	case k < 7:
+		v.addr, v.dkimDomain, v.spfDomain = address(domain%5, 2, r.IntN(12)), "survey.example", "mail.survey.example"
+	case k < 9:
+		// 40 organisations forward, five servers each.
+		v.addr, v.spf = address(r.IntN(40), 3, r.IntN(5)), "fail"
+		if r.IntN(20) == 0 {
+			v.dkim, v.forwarded = "fail", true
+		}
+	default:
+		v.addr, v.dkim, v.spf = scattered(domain, r.IntN(bots)), "fail", "fail"
 	}
-	h := uint32(domain)*2654435761 + uint32(n)*40503
+	return v
+}
+
+// address is the n-th server of an organisation: neighbours in a network.
+func address(organisation, kind, n int) string {
+	h := mix(uint32(organisation)*4 + uint32(kind))
+	return fmt.Sprintf("%d.%d.%d.%d", 11+h>>24%80, h>>16&255, h>>8&255, 10+n)
+}
+
+// scattered is the n-th address of a domain's botnet.
+func scattered(domain, n int) string {
+	h := mix(uint32(domain)<<17 + uint32(n))
+	return fmt.Sprintf("%d.%d.%d.%d", 91+h>>24%100, h>>16&255, h>>8&255, 1+h%254)
+}
+
+func mix(h uint32) uint32 {
+	h *= 2654435761
 	h ^= h >> 15
 	h *= 2246822519
-	h ^= h >> 13
-	return fmt.Sprintf("%d.%d.%d.%d", 11+h>>24%80, h>>16&255, h>>8&255, 1+h%254)
+	return h ^ h>>13
 }
 
 func zipped(path string, fill func(*zip.Writer) error) error {

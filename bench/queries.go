@@ -76,41 +76,33 @@ func (b *bench) queries(ctx context.Context) error {
 	return nil
 }
 
-// fill returns a data folder with the rows, from an earlier run if there is one.
+// fill returns a new data folder with the rows.
 func (b *bench) fill(ctx context.Context, part string) (string, error) {
-	name := fmt.Sprintf("store-%d", b.rows)
 	src, err := b.once(fmt.Sprintf("world-%d", b.rows), func(path string) error { return world(path, b.rows, 0, worldDays, "w") })
 	if err != nil {
 		return "", err
 	}
-	dir, err := b.once(name, func(path string) error {
-		u, err := timed(ctx, exec.Command(b.program, "import", "--json", "--data", path, src))
-		if err != nil {
-			return err
-		}
-		var got imported
-		if err := json.Unmarshal(u.out, &got); err != nil {
-			return err
-		}
-		if len(got.Rejected) > 0 || float64(got.Rows) < 0.95*float64(b.rows) {
-			return fmt.Errorf("imported %+v", got)
-		}
-		b.add(part, "imported in", "s", []float64{u.wall}, fmt.Sprintf("%s reports, %s rows, %s rows/s, peak %s MiB",
-			human(float64(got.Reports)), human(float64(got.Rows)), human(float64(got.Rows)/u.wall), human(u.peak)))
-		return nil
-	})
+	dir, err := b.data("queries")
 	if err != nil {
 		return "", err
 	}
+	u, err := timed(ctx, exec.Command(b.program, "import", "--json", "--data", dir, src))
+	if err != nil {
+		return "", err
+	}
+	var got imported
+	if err := json.Unmarshal(u.out, &got); err != nil {
+		return "", err
+	}
+	if len(got.Rejected) > 0 || float64(got.Rows) < 0.95*float64(b.rows) {
+		return "", fmt.Errorf("imported %+v", got)
+	}
+	b.add(part, "imported in", "s", []float64{u.wall}, fmt.Sprintf("%s reports, %s rows, %s rows/s, peak %s MiB",
+		human(float64(got.Reports)), human(float64(got.Rows)), human(float64(got.Rows)/u.wall), human(u.peak)))
 	if size, err := sizeOf(dir, "reports.duckdb"); err == nil {
 		b.add(part, "size of the rows on disk", "MiB", []float64{float64(size) / (1 << 20)}, "")
 	}
-	// The import that runs beside the queries goes into a copy.
-	work, err := b.data("queries")
-	if err != nil {
-		return "", err
-	}
-	return work, os.CopyFS(work, os.DirFS(dir))
+	return dir, nil
 }
 
 func sizeOf(dir, name string) (int64, error) {
@@ -205,7 +197,7 @@ func (s *served) settled(ctx context.Context) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d of %d domains have no answer after ten minutes", open, len(list.Domains))
+			return fmt.Errorf("%d of %d domains have no answer after ten minutes: %.2000s", open, len(list.Domains), s.log)
 		}
 		select {
 		case <-ctx.Done():
@@ -263,16 +255,18 @@ func (s *served) asks(ctx context.Context) ([]ask, error) {
 // turn ends when it closes.
 func (s *served) measure(ctx context.Context, asks []ask, until <-chan struct{}) (map[string][]float64, error) {
 	took := map[string][]float64{}
-	for _, q := range asks { // each once before, as somebody has been there
-		if _, err := s.get(ctx, q.path, nil); err != nil {
-			return nil, err
+	if until == nil {
+		for _, q := range asks { // each once before, as somebody has been there
+			if _, err := s.get(ctx, q.path, nil); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for n := 0; n < samples || until != nil; n++ {
 		for _, q := range asks {
 			select {
 			case <-until:
-				if n < 10 {
+				if n < 5 {
 					return nil, fmt.Errorf("the import ended after %d turns of queries: too few to say anything", n)
 				}
 				return took, nil
@@ -291,11 +285,11 @@ func (s *served) measure(ctx context.Context, asks []ask, until <-chan struct{})
 	return took, nil
 }
 
-// load starts an import of a fifth as many rows again into the served folder.
+// load starts an import of two fifths as many rows again into the served folder.
 // The channel closes when it has ended; wait waits for that, or ends it where
 // it is not needed any more.
 func (b *bench) load(ctx context.Context, dir string) (wait func() error, ended <-chan struct{}, err error) {
-	src, err := b.once(fmt.Sprintf("more-%d", b.rows), func(path string) error { return world(path, b.rows/5, worldDays, 12, "x") })
+	src, err := b.once(fmt.Sprintf("more-%d", b.rows), func(path string) error { return world(path, max(b.rows*2/5, 1_000_000), worldDays, 12, "x") })
 	if err != nil {
 		return nil, nil, err
 	}
