@@ -85,8 +85,15 @@ func crashImport(s *Store, all []stored, phase func(string)) (resumed int, err e
 	return resumed, put(all[len(all)/2:])
 }
 
-// TestMain lets the test run itself as the process that is killed.
+// TestMain lets the test run itself as the process that is killed or measured.
 func TestMain(m *testing.M) {
+	if rows, err := strconv.Atoi(os.Getenv("STORE_TEST_LARGE")); err == nil {
+		if err := largeImport(os.Getenv("STORE_TEST_DIR"), rows); err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	dir := os.Getenv("STORE_TEST_IMPORT")
 	if dir == "" {
 		os.Exit(m.Run())
