@@ -119,7 +119,7 @@ func TestBombs(t *testing.T) {
 			if !found {
 				t.Errorf("got %s, want %q; first %+v", summary(res), tt.want, res.Rejected[:min(1, len(res.Rejected))])
 			}
-			if peak > 48<<20 {
+			if peak > 96<<20 {
 				t.Errorf("the heap grew by %d MiB", peak>>20)
 			}
 		})
