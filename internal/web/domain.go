@@ -24,6 +24,7 @@ type domainView struct {
 	From, To                         store.Day
 	Messages, Aligned, Broken, Spoof uint64
 	PerDay                           uint64
+	MailDays                         int // days with mail, of which PerDay is the mean
 	BrokenSources, SpoofSources      int
 	Tone, Mark, Answer               string
 	Lead                             *explain.Step
@@ -116,7 +117,6 @@ func (s *server) domain(w http.ResponseWriter, r *http.Request, p *page) error {
 	p.Crumbs = []crumb{{p.text("web.overview.title"), "/"}, {v.Name, ""}}
 	v.From, v.To = a.Window.Begin, a.Window.End-1
 	v.Messages, v.Aligned = a.Messages, a.Aligned
-	v.PerDay = a.Messages / uint64(max(1, a.Window.Days()))
 	if !fresh && a.Window.End < end {
 		v.Stale = &staleness{a.Window.End - 1}
 	} else if !fresh {
@@ -124,7 +124,11 @@ func (s *server) domain(w http.ResponseWriter, r *http.Request, p *page) error {
 	}
 	for _, d := range a.Daily {
 		v.Broken, v.Spoof = v.Broken+d.Broken, v.Spoof+d.Spoof
+		if d.Aligned+d.Broken+d.Forwarder+d.Unknown+d.Spoof > 0 {
+			v.MailDays++
+		}
 	}
+	v.PerDay = a.Messages / uint64(max(1, v.MailDays))
 	counts := map[string]int{}
 	for i := range a.Sources {
 		counts[string(a.Sources[i].Class)]++

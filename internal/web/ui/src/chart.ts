@@ -21,6 +21,20 @@ export function drawAll(figures: HTMLElement[]): void {
   const redraw = figures.map((f) => draw(f));
   const again = () => redraw.forEach((r) => r());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+
+  // Paper is white: the charts are drawn for it, and back again afterwards.
+  const root = document.documentElement;
+  let theme: string | undefined;
+  addEventListener("beforeprint", () => {
+    theme = root.dataset["theme"];
+    root.dataset["theme"] = "light";
+    again();
+  });
+  addEventListener("afterprint", () => {
+    if (theme === undefined) delete root.dataset["theme"];
+    else root.dataset["theme"] = theme;
+    again();
+  });
 }
 
 /** read takes a chart's figures from its table. */
@@ -103,7 +117,10 @@ function draw(figure: HTMLElement): () => void {
   place.textContent = "";
   place.classList.add("drawn");
   const chart = init(place, null, { renderer: "canvas" });
-  const redraw = () => chart.setOption(option(data, unit, place.clientWidth), { notMerge: true });
+  const redraw = () => {
+    chart.resize();
+    chart.setOption(option(data, unit, place.clientWidth), { notMerge: true });
+  };
   redraw();
   place.dataset["drawn"] = "1";
 
@@ -111,15 +128,8 @@ function draw(figure: HTMLElement): () => void {
   new ResizeObserver(() => {
     if (place.clientWidth === width) return;
     width = place.clientWidth;
-    chart.resize();
     redraw();
   }).observe(place);
-  const resize = () => {
-    chart.resize();
-    redraw();
-  };
-  addEventListener("beforeprint", resize);
-  addEventListener("afterprint", resize);
   tools(figure, chart, data, unit);
   return redraw;
 }
