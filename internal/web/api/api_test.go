@@ -50,6 +50,8 @@ func TestOperations(t *testing.T) {
 		{"/reports/0", 422, "seq"},
 		{"/reports/x", 422, "seq"},
 		{"/reports/1/records", 200, `"count":1099511627776`},
+		{"/reports/1/records?offset=5", 200, `"records":[]`},
+		{"/reports/9/records", 404, "not found"},
 		{"/reports/1/raw", 200, "<feedback/>"},
 		{"/reports/9/raw", 404, "not found"},
 		{"/quarantine", 200, `"reason":"line 1, offset 2: not XML"`},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ func (s *server) export(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q, err := s.exportQuery(r)
+	if err == nil && q.sort != "" && !slices.Contains(strings.Split(t.sorts, ","), q.sort) {
+		err = huma.Error400BadRequest("sort: want one of " + t.sorts)
+	}
 	if err == nil {
 		if form == "csv" {
 			err = s.csv(w, r, name, t, q)

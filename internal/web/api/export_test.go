@@ -18,14 +18,14 @@ func TestCSV(t *testing.T) {
 		lines  int // with the heading
 		want   []string
 	}{
-		{"domains.csv?lang=en", 2, []string{"Domain,", "kakuu.example,none,,10,7,0.700000,0,0,0,0,Not ready"}},
-		{"domains.csv?lang=ja", 2, []string{"ドメイン,", "まだ強化できません"}},
+		{"domains.csv?lang=en", 2, []string{"Domain,", "kakuu.example,none,,10,7,0.700000,0,0,0,0," + locale.English.Text("web.verdict.not-ready", nil)}},
+		{"domains.csv?lang=ja", 2, []string{"ドメイン,", locale.Japanese.Text("web.verdict.not-ready", nil)}},
 		{"domains.csv?lang=en&search=zz", 1, []string{"Domain,"}},
 		{"daily.csv?domain=kakuu.example&lang=en", 2, []string{"2026-09-01,10,7,0,1"}},
 		{"ladder.csv?domain=kakuu.example&lang=en", 2, []string{"reject,2,0.250000"}},
 		{"policies.csv?domain=kakuu.example&lang=en", 2, []string{"2026-09-01,2026-09-30,none"}},
-		{"sources.csv?domain=kakuu.example&lang=ja", 6, []string{"broken.example,設定不備,9,1,0.111111,1,kakuu.example"}},
-		{"sources.csv?domain=kakuu.example&class=spoof&lang=en", 2, []string{"spoof.example,Spoofed"}},
+		{"sources.csv?domain=kakuu.example&lang=ja", 6, []string{"broken.example," + locale.Japanese.Text("web.class.broken", nil) + ",9,1,0.111111,1,kakuu.example"}},
+		{"sources.csv?domain=kakuu.example&class=spoof&lang=en", 2, []string{"spoof.example," + locale.English.Text("web.class.spoof", nil)}},
 		{"addresses.csv?domain=kakuu.example&source=sspoof&lang=en", 2501, []string{"192.0.9.195,2499,0"}},
 		{"source-daily.csv?domain=kakuu.example&source=x&lang=en", 1, []string{"Day (UTC)"}},
 		{"reporters.csv?domain=kakuu.example&source=x&lang=en", 2, []string{"'=cmd"}},
@@ -65,6 +65,7 @@ func TestExportRefuses(t *testing.T) {
 		"sources.csv": 400, "sources.csv?domain=other.example": 404, "addresses.csv?domain=kakuu.example": 400,
 		"records.csv": 400, "records.csv?seq=99": 404, "records.csv?seq=-1": 400, "domains.csv?days=9999": 400,
 		"domains.csv?lang=tlh": 400, "daily.csv?domain=kakuu.example&until=x": 400, "reports.csv?deviations=maybe": 400,
+		"reports.csv?sort=colour": 400, "domains.csv?sort=domain": 400, "reports.csv?sort=rows&desc=true": 200,
 		"domains.csv?search=" + strings.Repeat("x", 201): 400,
 	} {
 		if rec := do(h, "GET", "/export/"+target, nil, nil); rec.Code != status {

@@ -93,7 +93,7 @@ func (w *world) Report(_ context.Context, seq int64) (store.ReportHead, error) {
 }
 
 func (w *world) Records(_ context.Context, seq int64, p store.Page) ([]store.RecordRow, int64, error) {
-	if p.Offset > 0 {
+	if p.Offset > 0 || seq > w.reports {
 		return nil, 1, nil
 	}
 	return []store.RecordRow{{Record: aggregate.Record{SourceIP: netip.MustParseAddr("2001:db8::1"), Count: 1 << 40, Disposition: aggregate.DispositionNone,

@@ -205,6 +205,11 @@ func (s *server) reportOperations(a huma.API) {
 			if err != nil {
 				return nil, s.fail(ctx, err)
 			}
+			if len(list) == 0 { // an empty page, or no such report
+				if _, err := s.Store.Report(ctx, in.Seq); err != nil {
+					return nil, s.fail(ctx, err)
+				}
+			}
 			out := recordList{Seq: in.Seq, Total: total, Records: make([]record, len(list))}
 			for i := range list {
 				out.Records[i] = recordOf(list[i])

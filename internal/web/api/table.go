@@ -35,6 +35,7 @@ type column struct {
 // in tables; its title is the sentence "table.name." + key.
 type table struct {
 	columns []column
+	sorts   string // the columns it can be sorted by, as of the list's operation
 	// rows calls emit with each line, a value for each column.
 	rows func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error
 }
@@ -224,6 +225,7 @@ func policiesTable() table {
 
 func sourcesTable() table {
 	return table{
+		sorts: "messages,failing,name,class,first_day,last_day,reporters",
 		columns: []column{{"source", text}, {"class", text}, {"messages", number}, {"failing", number}, {"failing_share", share}, {"addresses", number},
 			{"header_from", text}, {"dkim_domains", text}, {"spf_domains", text}, {"ptr", text}, {"first_day", day}, {"last_day", day}, {"why", text}, {"id", text}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
@@ -248,6 +250,7 @@ func sourcesTable() table {
 
 func addressesTable() table {
 	return table{
+		sorts:   "messages,failing,addr,first_day,last_day,reporters",
 		columns: []column{{"address", text}, {"messages", number}, {"failing", number}, {"failing_share", share}, {"first_day", day}, {"last_day", day}, {"reporters", number}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			w, err := q.needSource(ctx, s)

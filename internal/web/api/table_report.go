@@ -10,6 +10,7 @@ import (
 
 func reportsTable() table {
 	return table{
+		sorts: "begin,reporter,domain,rows,messages,deviations,seq",
 		columns: []column{{"seq", number}, {"reporter", text}, {"domain", text}, {"report_id", text}, {"begin", moment}, {"end", moment}, {"policy", text},
 			{"rows", number}, {"messages", number}, {"aligned", number}, {"aligned_share", share}, {"deviations", number}, {"form", text}, {"path", text}, {"member", text}, {"stored", moment}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
@@ -49,6 +50,7 @@ func formName(f aggregate.Form) string {
 
 func recordsTable() table {
 	return table{
+		sorts: "no,messages,addr,header_from",
 		columns: []column{{"address", text}, {"messages", number}, {"disposition", text}, {"dkim_aligned", text}, {"spf_aligned", text}, {"override", text},
 			{"header_from", text}, {"envelope_from", text}, {"envelope_to", text}, {"dkim_results", text}, {"spf_results", text}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
@@ -135,6 +137,7 @@ func deviationsTable() table {
 
 func quarantineTable() table {
 	return table{
+		sorts:   "at,path,size",
 		columns: []column{{"at", moment}, {"path", text}, {"size", number}, {"reason", text}, {"kept", text}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			return q.all("at", func(p store.Page) (int, error) {
