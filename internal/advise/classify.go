@@ -356,13 +356,13 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		}
 		w.add(points, "why.steady", explain.Args{"active": int64(p.active), "span": int64(p.span)})
 	case business >= 2.5 && p.active >= 8 && !bare:
-		w.add(1.5, "why.business-days", explain.Args{"active": int64(p.active)})
+		w.add(2.5, "why.business-days", explain.Args{"active": int64(p.active)})
 	}
 	if lone && p.span >= 30 && p.active*2 >= p.span && g.all.messages > 5*s.typical[g.headerFrom.top()] {
 		g.notable = true
 		w.add(3, "why.stands-out", explain.Args{"active": int64(p.active), "span": int64(p.span)})
 	}
-	if g.asked == 0 && !bare && p.span >= 14 && p.active >= 8 && (p.period > 0 || business >= 2.5) {
+	if g.asked == 0 && !bare && (p.period >= 26 || p.span >= 14 && p.active >= 8 && (p.period > 0 || business >= 2.5)) {
 		w.add(1, "why.same-identity", explain.Args{"domain": g.foreign.top(), "span": int64(p.span)})
 	}
 	if p.span > 5 || bare && lone {

