@@ -293,7 +293,24 @@ func (b *batch) acknowledge() error {
 	if len(b.heads) == 0 && len(b.again) == 0 {
 		return nil
 	}
-	err := transaction(context.Background(), s.state, func(tx *sql.Tx) error {
+	var err error
+	if len(b.heads) > 0 {
+		// DuckDB syncs its log, not the folder in which it made it anew.
+		err = syncDir(s.dir)
+	}
+	if err == nil {
+		err = b.note()
+	}
+	if err != nil {
+		s.torn = len(b.heads) > 0
+		return fmt.Errorf("note accepted reports: %w", err)
+	}
+	return nil
+}
+
+// note puts the batch's keys into SQLite.
+func (b *batch) note() error {
+	return transaction(context.Background(), b.s.state, func(tx *sql.Tx) error {
 		if err := accept(tx, b.heads); err != nil {
 			return err
 		}
@@ -304,11 +321,6 @@ func (b *batch) acknowledge() error {
 		}
 		return nil
 	})
-	if err != nil {
-		s.torn = len(b.heads) > 0
-		return fmt.Errorf("note accepted reports: %w", err)
-	}
-	return nil
 }
 
 func accept(tx *sql.Tx, heads []head) error {
