@@ -80,19 +80,37 @@ func (s *Store) Reports(ctx context.Context, f ReportFilter, p Page) ([]ReportHe
 	if !ok {
 		return nil, 0, nil
 	}
+	limit, offset := p.bounds()
+	// First the page's numbers, from narrow columns; then their heads.
+	page := fmt.Sprintf(" FROM report WHERE %s%s LIMIT %d OFFSET %d", where, order, limit, offset)
+	var seqs []string
 	var count int64
-	if err := s.query(ctx, "SELECT count(*) FROM report WHERE "+where, args, func(r *sql.Rows) error { return r.Scan(&count) }); err != nil {
+	if p.Search == "" {
+		if err := s.query(ctx, "SELECT count(*) FROM report WHERE "+where, args, func(r *sql.Rows) error { return r.Scan(&count) }); err != nil {
+			return nil, 0, err
+		}
+		page = "SELECT seq, 0" + page
+	} else { // a search is dear: do it once
+		page = "SELECT seq, count(*) OVER ()" + page
+	}
+	err = s.query(ctx, page, args, func(r *sql.Rows) error {
+		var seq, among int64
+		err := r.Scan(&seq, &among)
+		seqs, count = append(seqs, fmt.Sprint(seq)), max(count, among)
+		return err
+	})
+	if err != nil {
 		return nil, 0, err
 	}
-	limit, offset := p.bounds()
-	if count <= int64(offset) {
-		return nil, count, nil
+	if len(seqs) == 0 {
+		if p.Search != "" && offset > 0 {
+			_, count, err = s.Reports(ctx, f, Page{Limit: 1, Search: p.Search})
+		}
+		return nil, count, err
 	}
-	// First the page's numbers, from narrow columns; then their heads.
-	q := fmt.Sprintf("SELECT %s FROM report WHERE seq IN (SELECT seq FROM report WHERE %s%s LIMIT %d OFFSET %d)%s",
-		headColumns, where, order, limit, offset, order)
+	q := fmt.Sprintf("SELECT %s FROM report WHERE seq IN (%s)%s", headColumns, strings.Join(seqs, ", "), order)
 	var out []ReportHead
-	err = s.query(ctx, q, args, func(r *sql.Rows) error {
+	err = s.query(ctx, q, nil, func(r *sql.Rows) error {
 		h, err := scanHead(r)
 		out = append(out, h)
 		return err
