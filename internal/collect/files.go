@@ -100,6 +100,37 @@ func resolve(paths []string) ([]root, error) {
 	return roots, nil
 }
 
+// dataFolder is the data folder's path, absolute and resolved; "" where there
+// is none yet.
+type dataFolder struct{ dir string }
+
+func newDataFolder(dir string) dataFolder {
+	abs, err := filepath.Abs(dir)
+	if err == nil {
+		abs, err = filepath.EvalSymlinks(abs)
+	}
+	if err != nil {
+		return dataFolder{}
+	}
+	return dataFolder{abs}
+}
+
+func (d dataFolder) quarantine() string {
+	if d.dir == "" {
+		return ""
+	}
+	return filepath.Join(d.dir, "quarantine")
+}
+
+// kept returns the name, relative to the data folder, of a file that is in the
+// quarantine already.
+func (d dataFolder) kept(path string) (string, bool) {
+	if d.dir == "" || filepath.Dir(path) != d.quarantine() {
+		return "", false
+	}
+	return "quarantine/" + filepath.Base(path), true
+}
+
 // found is one input file.
 type found struct {
 	root root
@@ -114,6 +145,7 @@ type walker struct {
 	// file is called for each file, broken for what cannot be walked.
 	file   func(found) error
 	broken func(root root, path string, err error) error
+	data   dataFolder      // which is no input
 	links  map[string]bool // targets of symbolic links that were followed
 }
 
@@ -175,6 +207,9 @@ func (w *walker) item(ctx context.Context, r root, dir string, e fs.DirEntry, ma
 	path := filepath.Join(dir, e.Name())
 	switch {
 	case e.IsDir():
+		if path == w.data.dir { // the walk began above it
+			return nil
+		}
 		if maildir && e.Name() == "tmp" { // messages being delivered
 			return nil
 		}
@@ -187,7 +222,7 @@ func (w *walker) item(ctx context.Context, r root, dir string, e fs.DirEntry, ma
 		return nil
 	case e.Type()&fs.ModeSymlink != 0:
 		return w.link(r, path)
-	case !e.Type().IsRegular():
+	case !e.Type().IsRegular() || dir == w.data.quarantine() && isSidecar(path):
 		return nil
 	}
 	info, err := e.Info()
@@ -238,6 +273,16 @@ func hidden(r root, path string) bool {
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
+}
+
+// isSidecar tells the reason beside a copy in the quarantine.
+func isSidecar(path string) bool {
+	copy, ok := strings.CutSuffix(path, sidecarSuffix)
+	if !ok {
+		return false
+	}
+	_, err := os.Lstat(copy)
+	return err == nil
 }
 
 // isControlFile tells the files that Dovecot and Courier keep in a maildir.

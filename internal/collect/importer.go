@@ -26,8 +26,12 @@ func (im *Importer) Import(ctx context.Context, paths []string) (Result, error) 
 	if err != nil {
 		return emptyResult(), err
 	}
-	// A pipe or a device is read like an upload.
+	data := newDataFolder(im.DataDir)
 	for _, r := range roots {
+		if r.abs == data.dir {
+			return emptyResult(), fmt.Errorf("%s is the data folder itself: name the folder with the reports", r.given)
+		}
+		// A pipe or a device is read like an upload.
 		if !r.info.Mode().IsRegular() && !r.info.IsDir() {
 			if len(roots) > 1 {
 				return emptyResult(), fmt.Errorf("%s is neither a file nor a folder: import it by itself", r.given)
@@ -91,6 +95,7 @@ type run struct {
 	cancel   context.CancelFunc
 	opener   *opener
 	keeper   *keeper
+	data     dataFolder
 	group    *group
 	parsers  sync.Pool // of *parser
 	batches  sync.Pool // of *store.Rows
@@ -126,6 +131,7 @@ func (im *Importer) run(ctx context.Context, spec store.ImportSpec, roots []root
 	r.keeper = &keeper{dataDir: im.DataDir, list: im.Quarantine, now: im.now}
 	r.opener = &opener{limits: limits, pools: &pools{}, scratch: scratch{dir: tmpDir(im.DataDir), memory: limits.Memory}}
 	r.group = newGroup(r)
+	r.data = newDataFolder(im.DataDir)
 	stop := r.watch(roots, up)
 
 	var committer sync.WaitGroup
@@ -172,7 +178,7 @@ func (r *run) work(roots []root) {
 	}
 	go func() { r.active.Wait(); close(idle) }()
 
-	w := &walker{roots: roots,
+	w := &walker{roots: roots, data: r.data,
 		file: func(f found) error {
 			select {
 			case r.files <- f:

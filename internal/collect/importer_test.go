@@ -180,6 +180,40 @@ func TestQuarantineOnce(t *testing.T) {
 	}
 }
 
+// TestDataFolder: the data folder is no input, but what is in quarantine can
+// be tried once more, and is not kept twice then.
+func TestDataFolder(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, dir, "in/a.xml", reportXML("1", 1))
+	writeFile(t, dir, "in/bad.txt", []byte("hello"))
+	f := newFake()
+	im := f.importer(t)
+	im.DataDir = filepath.Join(dir, "data")
+	if err := os.Mkdir(im.DataDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		res, err := im.Import(context.Background(), []string{dir})
+		if err != nil || res.Files != 2 || len(res.Rejected) != 1 {
+			t.Errorf("%+v, %v", res, err)
+		}
+	}
+	if _, err := im.Import(context.Background(), []string{im.DataDir}); err == nil || !strings.Contains(err.Error(), "is the data folder itself") {
+		t.Errorf("got %v", err)
+	}
+	quarantine := filepath.Join(im.DataDir, "quarantine")
+	writeFile(t, quarantine, "readable-now.xml", reportXML("2", 1))
+	before, _ := os.ReadDir(quarantine)
+	res, err := im.Import(context.Background(), []string{quarantine})
+	after, _ := os.ReadDir(quarantine)
+	if err != nil || res.Files != 2 || res.Reports != 1 || len(res.Rejected) != 1 || len(after) != len(before) {
+		t.Errorf("%+v, %v; %d files before, %d after", res, err, len(before), len(after))
+	}
+	if _, err := os.Stat(res.Rejected[0].Kept); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestImportReader(t *testing.T) {
 	f := newFake()
 	im := f.importer(t)

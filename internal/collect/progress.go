@@ -40,7 +40,7 @@ func (r *run) watch(roots []root, up *upload) (stop func()) {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			w := &walker{roots: roots,
+			w := &walker{roots: roots, data: r.data,
 				file: func(f found) error {
 					r.filesFound.Add(1)
 					r.bytesFound.Add(f.info.Size())

@@ -23,6 +23,9 @@ type keeper struct {
 	now     func() time.Time
 }
 
+// sidecarSuffix ends the name of the file with the reason, beside each copy.
+const sidecarSuffix = ".json"
+
 // sidecar is the reason beside a copy, as NAME.json.
 type sidecar struct {
 	Path   string    `json:"path"` // of the input file
@@ -99,7 +102,7 @@ func (k *keeper) copy(r rejection, name string, limit int64, write func(io.Write
 	name = hash[:16] + "-" + safeName(name)
 	final := filepath.Join(dir, name)
 	c := copied{filepath.ToSlash(filepath.Join("quarantine", name)), size}
-	if _, err := os.Stat(final + ".json"); err == nil {
+	if _, err := os.Stat(final + sidecarSuffix); err == nil {
 		return c, nil // the same input again
 	}
 	if err := errors.Join(f.Sync(), f.Close(), os.Rename(temp, final)); err != nil {
@@ -109,7 +112,7 @@ func (k *keeper) copy(r rejection, name string, limit int64, write func(io.Write
 	if err != nil {
 		return copied{}, fatal(err)
 	}
-	if err := writeDurably(dir, final+".json", append(doc, '\n')); err != nil {
+	if err := writeDurably(dir, final+sidecarSuffix, append(doc, '\n')); err != nil {
 		return copied{}, fatalf("write to the quarantine folder: %w", err)
 	}
 	return c, nil

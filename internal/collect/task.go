@@ -159,6 +159,9 @@ const keptParts = 64 << 20
 func (t *task) keep(rej rejection, part func(io.Writer) error) (copied, error) {
 	t.keeping.Lock()
 	defer t.keeping.Unlock()
+	if name, ok := t.run.data.kept(t.res.Path); ok { // tried once more
+		return copied{name, t.res.Size}, nil
+	}
 	if left := keptParts - t.partBytes; left > 0 && part != nil {
 		c, err := t.run.keeper.copy(rej, rej.at(), min(left, t.run.limits.Keep), part)
 		if err != nil || c.name != "" {
