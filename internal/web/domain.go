@@ -236,8 +236,8 @@ func (v *domainView) sources(p *page, name string, a *advise.Advice, counts map[
 	if _, ok := counts[class]; !ok {
 		class = ""
 	}
-	v.List = p.list("web.sources.title", []string{"messages", "name", "class", "failing", "addresses", "last"}, "messages", "failing", "addresses", "last").
-		exports("sources", "domain", name, "days", itoa(v.Days), "class", class, "lang", string(p.Lang))
+	v.List = p.list("web.sources.title", []string{"messages", "name", "class", "failing", "addresses", "last_day"}, "messages", "failing", "addresses", "last_day").
+		exports("sources", "domain", name, "days", itoa(v.Days), "class", class, "lang", string(p.Lang)).ordered("messages", "failing", "name", "class", "last_day")
 	v.List.Fragment, v.List.SearchLabel = "sources", "web.search.source"
 	v.Filters = append(v.Filters, classFilter{Count: len(a.Sources), URL: v.List.url("class", "", "page", ""), Current: class == ""})
 	for _, c := range advise.Classes {
@@ -268,7 +268,7 @@ func (v *domainView) sources(p *page, name string, a *advise.Advice, counts map[
 			c = cmp.Compare(x.Failing, y.Failing)
 		case "addresses":
 			c = cmp.Compare(addressCount(x), addressCount(y))
-		case "last":
+		case "last_day":
 			c = cmp.Compare(x.LastDay, y.LastDay)
 		default:
 			c = cmp.Compare(x.Messages, y.Messages)

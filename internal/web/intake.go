@@ -26,7 +26,7 @@ type keptLine struct {
 
 func (s *server) quarantine(w http.ResponseWriter, r *http.Request, p *page) error {
 	v := &quarantineView{}
-	v.List = p.list("web.quarantine.list", []string{"at", "path", "size"}, "at", "size").exports("quarantine", "lang", string(p.Lang))
+	v.List = p.list("web.quarantine.list", []string{"at", "path", "size"}, "at", "size").exports("quarantine", "lang", string(p.Lang)).ordered("at", "path", "size")
 	v.List.Fragment, v.List.SearchLabel = "list", "web.search.quarantine"
 	kept, total, err := s.Store.ListQuarantined(r.Context(), v.List.page())
 	if err != nil {

@@ -28,6 +28,7 @@ type listing struct {
 	query  url.Values
 	export string // the export's name under /export/
 	asks   url.Values
+	sorts  []string // the orders that the export knows
 }
 
 // list reads a table's parameters. The first of sorts is its default; those
@@ -63,6 +64,12 @@ func (l *listing) exports(name string, asks ...string) *listing {
 	return l
 }
 
+// ordered names the orders that the table's downloads can have too.
+func (l *listing) ordered(sorts ...string) *listing {
+	l.sorts = sorts
+	return l
+}
+
 // Export returns where the table is downloaded as "csv" or "xlsx".
 func (l *listing) Export(kind string) string {
 	q := url.Values{}
@@ -72,7 +79,7 @@ func (l *listing) Export(kind string) string {
 	if l.Search != "" {
 		q.Set("search", l.Search)
 	}
-	if l.Sort != "" {
+	if slices.Contains(l.sorts, l.Sort) {
 		q.Set("sort", l.Sort)
 		q.Set("desc", strconv.FormatBool(l.Desc))
 	}

@@ -51,7 +51,7 @@ func TestListing(t *testing.T) {
 	if h := l.Th("name", "x", false); h.Sort != "" || h.URL != "/x?desc=0&sort=name" {
 		t.Errorf("%+v", h)
 	}
-	l.exports("sources", "domain", "a.example", "class", "")
+	l.exports("sources", "domain", "a.example", "class", "").ordered("messages")
 	if got := l.Export("csv"); got != "/export/sources.csv?desc=true&domain=a.example&sort=messages" {
 		t.Error(got)
 	}

@@ -134,15 +134,27 @@ func (s *server) page(do action) http.Handler {
 	})
 }
 
+// parameters are what a page's address may say; links on the page keep them,
+// and nothing else, so that a long address does not make a huge page.
+var parameters = [...]string{"days", "sort", "desc", "q", "page", "class", "domain", "deviations", "next"}
+
+// mostParameter bounds each of them, in bytes.
+const mostParameter = 2000
+
 // newPage reads language, theme and zone, and remembers a language that the
 // address names.
 func newPage(w http.ResponseWriter, r *http.Request, version string) *page {
-	p := &page{path: r.URL.EscapedPath(), query: r.URL.Query(), Version: version, status: http.StatusOK}
+	p := &page{path: r.URL.EscapedPath(), query: url.Values{}, Version: version, status: http.StatusOK}
+	asked := r.URL.Query()
+	for _, name := range parameters {
+		if v := asked.Get(name); v != "" {
+			p.query.Set(name, clip(v, mostParameter))
+		}
+	}
 	p.Lang = Language(r)
-	if l, ok := locale.Parse(p.query.Get("lang")); ok {
+	if l, ok := locale.Parse(asked.Get("lang")); ok {
 		remember(w, r, "lang", string(l))
 	}
-	p.query.Del("lang")
 	if t := cookie(r, "theme"); t == "light" || t == "dark" {
 		p.Theme = t
 	}
@@ -179,7 +191,7 @@ func cookie(r *http.Request, name string) string {
 
 // remember keeps a preference for a year. It is no secret.
 func remember(w http.ResponseWriter, r *http.Request, name, value string) {
-	c := &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: 365 * 86400, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil}
+	c := &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: 365 * 86400, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil}
 	if value == "" {
 		c.MaxAge = -1
 	}

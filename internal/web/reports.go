@@ -38,7 +38,7 @@ func (s *server) reports(w http.ResponseWriter, r *http.Request, p *page) error 
 	ctx := r.Context()
 	v := &reportsView{Domain: clip(p.query.Get("domain"), 255), Deviations: p.query.Get("deviations") == "1"}
 	v.List = p.list("web.reports.list", []string{"begin", "reporter", "domain", "rows", "messages", "deviations"}, "begin", "rows", "messages", "deviations")
-	v.List.exports("reports", "domain", v.Domain, "deviations", flag(v.Deviations), "lang", string(p.Lang))
+	v.List.exports("reports", "domain", v.Domain, "deviations", flag(v.Deviations), "lang", string(p.Lang)).ordered("begin", "reporter", "domain", "rows", "messages", "deviations")
 	v.Filtered = v.Domain != "" || v.Deviations || v.List.Search != ""
 	heads, total, err := s.Store.Reports(ctx, store.ReportFilter{Domain: v.Domain, WithDeviations: v.Deviations}, v.List.page())
 	if err != nil {
@@ -119,7 +119,7 @@ func (s *server) report(w http.ResponseWriter, r *http.Request, p *page) error {
 	}
 	v.DeviationList = downloads("web.report.deviations", "deviations", "seq", strconv.FormatInt(seq, 10), "lang", string(p.Lang))
 	v.List = p.list("web.report.rows", []string{"no", "addr", "messages", "header_from"}, "messages").
-		exports("records", "seq", strconv.FormatInt(seq, 10), "lang", string(p.Lang))
+		exports("records", "seq", strconv.FormatInt(seq, 10), "lang", string(p.Lang)).ordered("no", "addr", "messages", "header_from")
 	v.List.Fragment = "rows"
 	rows, total, err := s.Store.Records(ctx, seq, v.List.page())
 	if err != nil {

@@ -71,7 +71,7 @@ func (s *server) source(w http.ResponseWriter, r *http.Request, p *page) error {
 
 	asks := []string{"domain", name.String(), "source", id, "days", itoa(v.Days), "lang", string(p.Lang)}
 	v.List = p.list("web.source.addresses", []string{"messages", "addr", "failing", "reporters", "first_day", "last_day"}, "messages", "failing", "reporters", "last_day").
-		exports("addresses", asks...)
+		exports("addresses", asks...).ordered("messages", "addr", "failing", "reporters", "first_day", "last_day")
 	v.List.Fragment, v.List.SearchLabel = "addresses", "web.search.address"
 	v.AuthList = downloads("web.source.auth", "auth", asks...)
 	v.ReporterList = downloads("web.source.reporters", "reporters", asks...)

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"errors"
+	"html"
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -339,6 +340,40 @@ func TestTexts(t *testing.T) {
 		if !known {
 			t.Errorf("text %q is used nowhere", code)
 		}
+	}
+}
+
+// TestExportLinks follows every download of every page, in every order of its
+// tables.
+func TestExportLinks(t *testing.T) {
+	h := site(t, newWorld(t.TempDir()))
+	links := regexp.MustCompile(`href="(/export/[^"]+)"`)
+	sorts := regexp.MustCompile(`href="([^"]*[?&;]sort=[^"]*)"`)
+	seen := map[string]bool{}
+	follow := func(target string) string {
+		body := get(h, html.UnescapeString(target), "Accept-Language", "en").Body.String()
+		for _, m := range links.FindAllStringSubmatch(body, -1) {
+			link := html.UnescapeString(m[1])
+			if seen[link] || strings.Contains(link, ".xlsx") {
+				continue
+			}
+			seen[link] = true
+			if rec := get(h, link); rec.Code != 200 {
+				t.Errorf("%s: %s: %d %s", target, link, rec.Code, rec.Body)
+			}
+		}
+		return body
+	}
+	for _, target := range everyPage {
+		if strings.Contains(target, "/hostile") {
+			continue
+		}
+		for _, m := range sorts.FindAllStringSubmatch(follow(target), -1) {
+			follow(m[1])
+		}
+	}
+	if len(seen) < 30 {
+		t.Errorf("only %d downloads found", len(seen))
 	}
 }
 
