@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"sekimori/explain"
 	"sekimori/internal/sources"
@@ -304,6 +305,9 @@ func (s *scene) weighName(g *group, w *weigh, bare bool) {
 	if foreign != "" && !bare && sources.Throwaway(foreign) && !s.permitOrg[foreign] && !s.services[foreign] {
 		w.add(-1.5, "why.throwaway-name", explain.Args{"domain": foreign})
 	}
+	if foreign != "" && !bare && looksLike(foreign, s.ours) {
+		w.add(-1.5, "why.look-alike", explain.Args{"domain": foreign})
+	}
 	switch {
 	case g.asked == 0:
 	case g.ptrOrg != "" && g.ptrOrg == foreign:
@@ -319,6 +323,34 @@ func (s *scene) weighName(g *group, w *weigh, bare bool) {
 	case g.most(sources.Nameless):
 		w.add(-1.5, "why.no-name", nil)
 	}
+}
+
+// looksLike reports whether an organization's domain borrows our name: it
+// holds our label as a part set off by hyphens, or differs from it in a letter.
+func looksLike(domain, ours string) bool {
+	a, _, _ := strings.Cut(domain, ".")
+	b, _, _ := strings.Cut(ours, ".")
+	if domain == ours || len(b) < 4 {
+		return false
+	}
+	if slices.Contains(strings.Split(a, "-"), b) {
+		return true
+	}
+	if a == b || len(a)-len(b) > 1 || len(b)-len(a) > 1 {
+		return a == b // the same label under another suffix
+	}
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] {
+		i++
+	}
+	ra, rb := a[i:], b[i:]
+	switch {
+	case len(ra) > len(rb):
+		return ra[1:] == rb
+	case len(ra) < len(rb):
+		return ra == rb[1:]
+	}
+	return ra[1:] == rb[1:]
 }
 
 // weighTime weighs the rhythm of a group.
@@ -365,16 +397,17 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 	if g.asked == 0 && !bare && (p.period >= 26 || p.span >= 14 && p.active >= 8 && (p.period > 0 || business >= 2.5)) {
 		w.add(1, "why.same-identity", explain.Args{"domain": g.foreign.top(), "span": int64(p.span)})
 	}
-	if p.span > 5 || bare && lone {
+	if !p.burst || p.period > 0 || bare && lone {
 		return
 	}
+	args := explain.Args{"days": int64(min(p.span, burstDays)), "from": p.from.String()}
 	switch {
 	case horizon >= 28 && p.isNew && g.ptrOrg != "" && g.ptrOrg == g.foreign.top():
-		w.add(-2.5, "why.short-burst", explain.Args{"days": int64(p.span), "from": g.first.String()})
+		w.add(-2.5, "why.short-burst", args)
 	case horizon >= 28 && p.isNew:
-		w.add(-3, "why.short-burst", explain.Args{"days": int64(p.span), "from": g.first.String()})
+		w.add(-3, "why.short-burst", args)
 	case horizon >= 28:
-		w.add(-1.5, "why.short-burst", explain.Args{"days": int64(p.span), "from": g.first.String()})
+		w.add(-1.5, "why.short-burst", args)
 	}
 	if g.asked == 0 && !bare {
 		// Without host names a yearly run and a rented server look alike.

@@ -189,6 +189,33 @@ example.jp. TXT "v=spf1 ip4:192.0.2.0/24 -all"
 	}
 }
 
+func TestUnused(t *testing.T) {
+	d := newDiary()
+	for day := range 60 {
+		for b := range 20 {
+			d.send(day, fmt.Sprintf("100.64.%d.9", b), 3, mail{from: "example.jp", envelope: "example.jp"})
+		}
+	}
+	a := d.advise(t, "")
+	if a.Verdict != Ready || !hasReason(a, "verdict.no-mail") || !strings.Contains(a.NextRecord, "p=reject") {
+		t.Errorf("%s, %v, %s", a.Verdict, a.Reasons, a.NextRecord)
+	}
+}
+
+func TestLooksLike(t *testing.T) {
+	for name, want := range map[string]bool{
+		"kakuu-go.example": true, "login-kakuu.example": true, "kakuuu.example": true, "kakku.example": true, "kaku.example": true,
+		"kakuu.co.jp": true, "kakuu.example": false, "okuru.example": false, "kakuugo.example": false, "kukau.example": false,
+	} {
+		if looksLike(name, "kakuu.example") != want {
+			t.Errorf("looksLike(%s) = %v", name, !want)
+		}
+	}
+	if looksLike("abc-mail.example", "abc.example") {
+		t.Error("short names are anybody's")
+	}
+}
+
 func TestEnoughData(t *testing.T) {
 	for _, c := range []struct {
 		name  string

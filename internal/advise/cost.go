@@ -152,7 +152,7 @@ func (n *analysis) decide(a *Advice, t totals) {
 		bad = true
 		because("verdict.absent", explain.Args{"source": g.label(), "id": g.id(), "last": g.last.String(), "days": int64(g.pattern.period)})
 	}
-	if t.plausible > 0 && ratio(t.plausible, t.legitimate) > maxRisk {
+	if t.plausible > 0 && (t.legitimate == 0 || ratio(t.plausible, t.legitimate) > maxRisk) {
 		bad = true
 		for _, g := range t.unknownSources[:min(len(t.unknownSources), 5)] {
 			because("verdict.settle", explain.Args{"source": g.label(), "id": g.id(), "failing": int64(g.window.failing)})
@@ -163,11 +163,14 @@ func (n *analysis) decide(a *Advice, t totals) {
 	case t.messages == 0:
 		a.Verdict = InsufficientData
 		because("verdict.no-reports", nil)
-	case bad && t.legitimate > 0:
+	case bad:
 		a.Verdict = NotReady
 	case n.days < need:
 		a.Verdict = InsufficientData
 		because("verdict.few-days", explain.Args{"days": int64(n.days), "need": int64(need)})
+	case t.legitimate == 0 && t.plausible == 0:
+		a.Verdict = Ready
+		because("verdict.no-mail", explain.Args{"days": int64(n.days)})
 	case cost.Upper95 > maxRisk:
 		a.Verdict = InsufficientData
 		because("verdict.few-messages", explain.Args{"messages": int64(t.legitimate), "upper95": cost.Upper95})

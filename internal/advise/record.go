@@ -91,9 +91,9 @@ func (n *analysis) nextRecord(a *Advice, t totals) string {
 		p = strings.ToLower(now.get("p"))
 	}
 	if a.Verdict == Ready {
-		switch p {
-		case "quarantine", "reject":
-			p = "reject"
+		switch {
+		case p != "none" || t.legitimate == 0 && t.messages > 0:
+			p = "reject" // the last step, or the only one where there is no mail to lose
 		default:
 			p = "quarantine"
 		}

@@ -50,7 +50,7 @@ func TestNextRecord(t *testing.T) {
 	} {
 		n := &analysis{name: mustName(t, "example.jp"), policy: policyState{seen: c.seen, published: c.published}}
 		n.scene = scene{domain: "example.jp", exists: c.exists}
-		tt := totals{subdomains: map[string]bool{}}
+		tt := totals{messages: 100, legitimate: 90, subdomains: map[string]bool{}}
 		for _, s := range c.failing {
 			tt.subdomains[s] = true
 		}
@@ -65,6 +65,14 @@ func TestNextRecord(t *testing.T) {
 		if _, ok := parseTags(got); !ok {
 			t.Errorf("%s: %s is no record", c.name, got)
 		}
+	}
+}
+
+func TestNextRecordUnused(t *testing.T) {
+	n := &analysis{name: mustName(t, "example.jp"), policy: policyState{seen: policySeen{P: "none"}}}
+	got := n.nextRecord(&Advice{Domain: "example.jp", Verdict: Ready}, totals{messages: 100})
+	if want := "v=DMARC1; p=reject; rua=mailto:dmarc-reports@example.jp"; got != want {
+		t.Errorf("a domain without mail of its own: %s, want %s", got, want)
 	}
 }
 

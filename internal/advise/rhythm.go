@@ -19,8 +19,13 @@ type pattern struct {
 	// business is how surely business days are busier than weekends: the z
 	// value of a rank sum test. From 3.3 on it is hardly chance.
 	business float64
-	// isNew is set when the first message came well after the first report.
+	// burst is set when nine of ten messages came within five days. Reports
+	// of several days smear what was one day, so a few stray ones are let be.
+	burst bool
+	// isNew is set when the first message, or the burst, came well after the
+	// first report.
 	isNew bool
+	from  store.Day // of the first message, or of the burst
 }
 
 // gap is how many quiet days part two occasions.
@@ -40,7 +45,11 @@ func patternOf(days map[store.Day]count, begin, end store.Day) pattern {
 	slices.Sort(list)
 	first, last := list[0], list[len(list)-1]
 	p.span = int(last-first) + 1
-	p.isNew = first-begin >= 14
+	p.from = first
+	if from, share := peak(days, list); p.span <= burstDays || share >= 0.9 {
+		p.burst, p.from = true, from
+	}
+	p.isNew = p.from-begin >= 14
 	starts := []store.Day{first}
 	for i := 1; i < len(list); i++ {
 		if int(list[i]-list[i-1]) > gap {
@@ -51,6 +60,27 @@ func patternOf(days map[store.Day]count, begin, end store.Day) pattern {
 	p.period = period(starts)
 	p.business = businessDays(days, first, last)
 	return p
+}
+
+// burstDays is how long a burst may last.
+const burstDays = 5
+
+// peak returns the first of the five days in a row with the most messages, and
+// their share of all. list is the days in order.
+func peak(days map[store.Day]count, list []store.Day) (from store.Day, share float64) {
+	var sum, most, all uint64
+	for i, j := 0, 0; j < len(list); j++ {
+		sum += days[list[j]].messages
+		all += days[list[j]].messages
+		for list[j]-list[i] >= burstDays {
+			sum -= days[list[i]].messages
+			i++
+		}
+		if sum > most {
+			most, from = sum, list[i]
+		}
+	}
+	return from, ratio(most, all)
 }
 
 // period finds a regular distance between the beginnings of occasions. Small

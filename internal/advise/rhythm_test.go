@@ -46,6 +46,25 @@ func TestPattern(t *testing.T) {
 	}
 }
 
+func TestBurst(t *testing.T) {
+	wave := on(40, 41, 42)
+	for _, d := range []store.Day{38, 39, 43, 44} { // the smear of a report of a week
+		wave[monday+d] = count{1, 1}
+	}
+	for d, c := range map[store.Day]uint64{40: 100, 41: 200, 42: 150} {
+		wave[monday+d] = count{c, c}
+	}
+	if p := patternOf(wave, monday, monday+90); !p.burst || !p.isNew || p.from < monday+38 || p.from > monday+40 {
+		t.Errorf("a wave: %+v", p)
+	}
+	if p := patternOf(on(0, 10, 20, 30), monday, monday+90); p.burst {
+		t.Errorf("four occasions: %+v", p)
+	}
+	if p := patternOf(on(2), monday, monday+90); !p.burst || p.isNew {
+		t.Errorf("one day: %+v", p)
+	}
+}
+
 func TestWeekend(t *testing.T) {
 	for d := range 14 {
 		day := monday + store.Day(d)
