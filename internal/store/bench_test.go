@@ -181,9 +181,31 @@ func BenchmarkQueries(b *testing.B) {
 			}
 		})
 	}
-	var n int
-	err = s.Sources(ctx, big, month, 0, func(SourceRow) error { n++; return nil })
-	b.Log("rows of Sources:", n, err)
+}
+
+// BenchmarkSources measures what advice reads of the largest domain: a month
+// and a quarter.
+func BenchmarkSources(b *testing.B) {
+	s := benchStore(b)
+	ctx := context.Background()
+	end, _, err := s.Newest(ctx, "d1.example")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, days := range []Day{30, 90} {
+		b.Run(fmt.Sprint(int(days)), func(b *testing.B) {
+			before, runs, n := cpuTime(), 0, 0
+			for b.Loop() {
+				err := s.Sources(ctx, "d1.example", Window{end - days, end}, 0, func(SourceRow) error { n++; return nil })
+				if err != nil {
+					b.Fatal(err)
+				}
+				runs++
+			}
+			b.ReportMetric(float64(n)/float64(runs), "rows")
+			b.ReportMetric((cpuTime()-before).Seconds()*1e3/float64(runs), "cpu-ms")
+		})
+	}
 }
 
 // cpuTime is the processor time that this process has used: on a machine that

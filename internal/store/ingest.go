@@ -208,11 +208,16 @@ func (b *batch) write(ctx context.Context) error {
 		return err
 	}
 	defer rec.close()
+	since := 0 // rows since pages had a turn
 	for i := range b.heads {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if h := &b.heads[i]; h.rows != nil {
+			if since += h.rows.n; since >= 2*chunkRows {
+				since = 0
+				b.s.yield(ctx)
+			}
 			if err := appendRecords(rec, h.file, h.rows); err != nil {
 				return err
 			}
