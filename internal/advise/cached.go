@@ -131,6 +131,9 @@ func (a *Advisor) keep(ctx context.Context, name domain.Name, q Question) (*Advi
 			s.Addresses = s.Addresses[:keptAddresses:keptAddresses]
 		}
 	}
+	if r.version == 0 {
+		return adv, nil // no reports: names that anybody may ask about are not kept
+	}
 	doc, err := json.Marshal(kept{rules, adv})
 	if err != nil {
 		return nil, fmt.Errorf("advise %s: %w", name, err)

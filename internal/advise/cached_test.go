@@ -113,13 +113,17 @@ func TestCached(t *testing.T) {
 }
 
 func TestCachedErrors(t *testing.T) {
-	adv := New(Config{Store: newMemory()})
+	m := newMemory()
+	adv := New(Config{Store: m})
 	if _, _, err := adv.Cached(t.Context(), domain.Name{}, Question{}); err == nil {
 		t.Error("no name: no error")
 	}
 	a, _, err := adv.Cached(t.Context(), mustName(t, "nothing.example"), Question{})
 	if err != nil || a.Verdict != InsufficientData || a.Sources == nil || a.NextRecord == "" {
 		t.Errorf("a domain without reports: %+v, %v", a, err)
+	}
+	if len(m.advice) != 0 {
+		t.Errorf("an answer about a domain without reports is kept: %v", m.advice)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

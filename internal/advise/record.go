@@ -78,7 +78,9 @@ func stricter(p string) int {
 // goes one step up; otherwise it stays. sp follows where it was published
 // apart and is weaker than the new p; np=reject is added where no mail of
 // ours comes from a subdomain that fails: names that do not exist send no mail
-// (RFC 9989 §4.7). The alignment modes, fo and the addresses for reports stay.
+// (RFC 9989 §4.7). Where there is no mail of ours at all, and reports enough
+// to know, p=reject is one step away. The alignment modes, fo and the addresses
+// for reports stay.
 func (n *analysis) nextRecord(a *Advice, t totals) string {
 	seen := n.policy.seen
 	now, known := parseTags(n.policy.published)
@@ -131,7 +133,7 @@ func (n *analysis) nextRecord(a *Advice, t totals) string {
 	}
 	switch {
 	case stricter(effective) == 2 && np == "":
-	case !failing && p != "reject":
+	case !failing && p != "reject" && t.messages > 0:
 		out = append(out, tag{"np", "reject"})
 		if stricter(effective) < 2 {
 			n.note("note.np-reject", nil)
