@@ -105,11 +105,15 @@ func (s *sheet) record(i int, h head7489) []byte {
 	b = append(b, or(v.spfDomain, "bounce."+h.domain)...)
 	b = append(b, "</envelope_from>\n      <header_from>"...)
 	b = append(b, h.domain...)
-	b = append(b, "</header_from>\n    </identifiers>\n    <auth_results>\n      <dkim>\n        <domain>"...)
-	b = append(b, or(v.dkimDomain, h.domain)...)
-	b = append(b, "</domain>\n        <selector>k1</selector>\n        <result>"...)
-	b = append(b, v.dkim...)
-	b = append(b, "</result>\n      </dkim>\n      <spf>\n        <domain>"...)
+	b = append(b, "</header_from>\n    </identifiers>\n    <auth_results>\n"...)
+	if v.dkim != "" {
+		b = append(b, "      <dkim>\n        <domain>"...)
+		b = append(b, or(v.dkimDomain, h.domain)...)
+		b = append(b, "</domain>\n        <selector>k1</selector>\n        <result>"...)
+		b = append(b, v.dkim...)
+		b = append(b, "</result>\n      </dkim>\n"...)
+	}
+	b = append(b, "      <spf>\n        <domain>"...)
 	b = append(b, or(v.spfDomain, "bounce."+h.domain)...)
 	b = append(b, "</domain>\n        <scope>mfrom</scope>\n        <result>"...)
 	b = append(b, v.spf...)
@@ -280,7 +284,7 @@ func worldRow(r *rand.Rand, domain, bots int) row {
 			v.dkim, v.forwarded = "fail", true
 		}
 	default:
-		v.addr, v.dkim, v.spf = scattered(domain, r.IntN(bots)), "fail", "fail"
+		v.addr, v.dkim, v.spf = scattered(domain, r.IntN(bots)), "", "fail"
 	}
 	return v
 }
