@@ -49,7 +49,9 @@ func newAdvise(e *Env) *cobra.Command {
 			return usage(err)
 		}
 		return e.withStore(cmd.Context(), *data, false, func(st *store.Store) error {
-			a, err := advise.New(advise.Config{Store: st, Resolver: resolver, Now: time.Now}).Advise(cmd.Context(), name, q)
+			advisor := advise.New(advise.Config{Store: st, Resolver: resolver, Now: time.Now})
+			defer advisor.Close()
+			a, err := advisor.Advise(cmd.Context(), name, q)
 			if err != nil {
 				return err
 			}
