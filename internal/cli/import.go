@@ -134,6 +134,7 @@ func (e *Env) printImport(r collect.Result, took time.Duration) error {
 
 // progress shows a bar on a terminal and nothing elsewhere.
 type progress struct {
+	env  *Env
 	bar  *progressbar.ProgressBar
 	last int64
 }
@@ -142,15 +143,15 @@ func (e *Env) startProgress() *progress {
 	if !e.Terminal {
 		return &progress{}
 	}
-	return &progress{bar: progressbar.NewOptions64(1,
+	return &progress{env: e, bar: progressbar.NewOptions64(1,
 		progressbar.OptionSetWriter(e.Err),
 		progressbar.OptionShowBytes(true),
-		progressbar.OptionShowTotalBytes(true),
 		progressbar.OptionSetPredictTime(true),
 		progressbar.OptionSetElapsedTime(false),
+		progressbar.OptionShowTotalBytes(false),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionUseANSICodes(true),
-		progressbar.OptionSetWidth(max(8, min(e.width()-70, 30))),
+		progressbar.OptionSetWidth(max(8, min(e.width()-72, 30))),
 		progressbar.OptionClearOnFinish(),
 	)}
 }
@@ -170,7 +171,7 @@ func (p *progress) update(u collect.Progress) {
 		p.bar.ChangeMax64(u.BytesTotal)
 		p.last = u.BytesTotal
 	}
-	p.bar.Describe(fmt.Sprintf("%d/%d", u.Files, u.FilesTotal))
+	p.bar.Describe(p.env.text("cli.import.progress", explain.Args{"files": u.Files, "total": u.FilesTotal, "rows": u.Rows}))
 	_ = p.bar.Set64(min(u.Bytes, max(p.last, 1)))
 }
 
