@@ -23,6 +23,7 @@ func words(l locale.Lang, a *assets) template.FuncMap {
 		"list":   func(s []string) string { return orDash(l.List(s)) },
 		"orDash": orDash,
 		"upper":  strings.ToUpper,
+		"soft":   soft,
 		"tone":   toneOf,
 		"asset":  a.path,
 		"script": func() string { return a.script },
@@ -34,6 +35,12 @@ func words(l locale.Lang, a *assets) template.FuncMap {
 			return strings.Join(out, "; ")
 		},
 	}
+}
+
+// soft escapes a name and lets it break after its dots where it is too long
+// for its column.
+func soft(s string) template.HTML {
+	return template.HTML(strings.ReplaceAll(template.HTMLEscapeString(s), ".", ".<wbr>"))
 }
 
 // textOf returns the sentence of a code; args are name and value in turn.
