@@ -19,7 +19,11 @@ type verifier interface{ right(password string) bool }
 func newVerifier(s string) (verifier, error) {
 	switch {
 	case strings.HasPrefix(s, "$argon2"):
-		return parseArgon2id(s)
+		h, err := parseArgon2id(s)
+		if err != nil {
+			return nil, err
+		}
+		return h, nil
 	case strings.HasPrefix(s, "$2a$"), strings.HasPrefix(s, "$2b$"), strings.HasPrefix(s, "$2y$"):
 		if _, err := bcrypt.Cost([]byte(s)); err != nil {
 			return nil, fmt.Errorf("the password's bcrypt hash: %w", err)
