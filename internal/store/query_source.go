@@ -355,7 +355,7 @@ func (s *Store) SourceAuth(ctx context.Context, domain, source string, w Window)
 	if err != nil {
 		return nil, err
 	}
-	q := fmt.Sprintf(`WITH r AS (SELECT dkim, spf, %s AS m FROM %s)
+	q := fmt.Sprintf(`WITH r AS NOT MATERIALIZED (SELECT dkim, spf, %s AS m FROM %s)
 		SELECT 'dkim' AS method, e.domain, e.selector AS detail, e.result, %s AS sum FROM (SELECT unnest(dkim) AS e, m FROM r) GROUP BY ALL HAVING sum > 0
 		UNION ALL
 		SELECT 'spf', e.domain, e.scope, e.result, %s AS sum FROM (SELECT unnest(spf) AS e, m FROM r) GROUP BY ALL HAVING sum > 0
