@@ -56,17 +56,18 @@ export async function steps(browser, base, check, watch) {
 
   const column = () => page.locator("#main table.fold tbody tr td:nth-child(4)").allTextContents();
   const numbers = (/** @type {string[]} */ t) => t.map((s) => Number(s.replace(/[^0-9]/g, "")));
-  await page.getByRole("columnheader", { name: "Messages" }).getByRole("link").click();
+  const sort = () => page.getByRole("columnheader", { name: "Messages" }).getByRole("link").click();
+  await Promise.all([page.waitForURL(/desc=0/), sort()]);
   let values = numbers(await column());
   check((await page.locator("th[aria-sort]").first().getAttribute("aria-sort")) === "ascending", "a second click does not turn the order round");
   check(values.every((v, i) => i === 0 || v >= (values[i - 1] ?? 0)), "the table is not sorted upwards");
-  await page.getByRole("columnheader", { name: "Messages" }).getByRole("link").click();
+  await Promise.all([page.waitForURL(/desc=1/), sort()]);
   values = numbers(await column());
   check(values.every((v, i) => i === 0 || v <= (values[i - 1] ?? Infinity)), "the table is not sorted downwards");
 
   const name = (await page.locator("tbody th a").first().textContent()) ?? "";
   await page.getByRole("searchbox").fill(name);
-  await page.keyboard.press("Enter");
+  await Promise.all([page.waitForURL(/[?&]q=/), page.keyboard.press("Enter")]);
   check((await page.locator("tbody th a").first().textContent()) === name, "the search does not find a domain by its name");
 
   for (const kind of ["csv", "xlsx"]) {
@@ -100,10 +101,10 @@ export async function steps(browser, base, check, watch) {
 
   await page.goto(base + "/help");
   await page.getByRole("button", { name: "Dark" }).click();
-  check((await page.locator("html").getAttribute("data-theme")) === "dark", "the theme does not switch");
+  await page.locator("html[data-theme=dark]").waitFor(); // the theme switches
   check(new URL(page.url()).pathname === "/help", "the theme switch does not come back");
   await page.getByRole("link", { name: "日本語" }).click();
-  check((await page.locator("html").getAttribute("lang")) === "ja", "the language does not switch");
+  await page.locator("html[lang=ja]").waitFor(); // the language switches
   await page.goto(base + "/quarantine");
   check((await page.locator("html").getAttribute("lang")) === "ja" && (await page.locator("html").getAttribute("data-zone")) === "Europe/Berlin", "language or zone is not remembered");
 
