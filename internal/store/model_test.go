@@ -33,7 +33,7 @@ func randomStored(r *rand.Rand, n int) []stored {
 		rep.Metadata.Generator = pick("", "a rather long name of a generator 関守")
 		if r.IntN(3) == 0 {
 			rep.Metadata.Errors = []string{"one", "another, longer than twelve bytes"}
-			rep.Deviations = []aggregate.Deviation{{Code: "missing-org-name", Line: 3, Offset: 77, Detail: "org_name of some length", Times: 2}, {Code: "x", Times: 1}}
+			rep.Deviations = []aggregate.Deviation{{Code: "missing-org-name", Element: "report_metadata/org_name", Messages: 1 << 40, Line: 3, Offset: 77, Detail: "org_name of some length", Times: 2}, {Code: "x", Times: 1}}
 		}
 		s := stored{report: rep}
 		for range 1 + r.IntN(30) {

@@ -43,8 +43,10 @@ func scanHead(r *sql.Rows) (ReportHead, error) {
 		line, _ := d["line"].(int64)
 		offset, _ := d["place"].(int64)
 		times, _ := d["times"].(int64)
+		messages, _ := d["messages"].(uint64)
 		h.Report.Deviations = append(h.Report.Deviations, aggregate.Deviation{
-			Code: aggregate.DeviationCode(field(d, "code")), Detail: field(d, "detail"), Line: int(line), Offset: offset, Times: times,
+			Code: aggregate.DeviationCode(field(d, "code")), Element: field(d, "element"), Detail: field(d, "detail"),
+			Line: int(line), Offset: offset, Times: times, Messages: messages,
 		})
 	}
 	return h, nil

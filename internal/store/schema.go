@@ -29,7 +29,7 @@ CREATE TABLE report (
 	fo VARCHAR NOT NULL, testing VARCHAR NOT NULL, discovery VARCHAR NOT NULL,
 	path VARCHAR NOT NULL, member VARCHAR NOT NULL, encoding VARCHAR NOT NULL,
 	errors VARCHAR[] NOT NULL,
-	deviations STRUCT(code VARCHAR, detail VARCHAR, line BIGINT, place BIGINT, times BIGINT)[] NOT NULL
+	deviations STRUCT(code VARCHAR, element VARCHAR, detail VARCHAR, line BIGINT, place BIGINT, times BIGINT, messages UBIGINT)[] NOT NULL
 );
 CREATE TABLE record (
 	seq BIGINT NOT NULL, dom UINTEGER NOT NULL, org UINTEGER NOT NULL,

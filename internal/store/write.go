@@ -126,7 +126,8 @@ func appendHead(a *appender, h *head) error {
 	for i := range r.Deviations {
 		d := &r.Deviations[i]
 		devs.fields[0] = append(devs.fields[0], layText(string(d.Code), &arena))
-		devs.fields[1] = append(devs.fields[1], layText(d.Detail, &arena))
+		devs.fields[1] = append(devs.fields[1], layText(d.Element, &arena))
+		devs.fields[2] = append(devs.fields[2], layText(d.Detail, &arena))
 	}
 	base := a.pin(arena)
 	for i := range laid {
@@ -137,9 +138,10 @@ func appendHead(a *appender, h *head) error {
 	putList(a, repDeviations, &devs, 0, 1, base)
 	for i := range r.Deviations {
 		d := &r.Deviations[i]
-		kid[int64](a, repDeviations, 2)[at+i] = int64(d.Line)
-		kid[int64](a, repDeviations, 3)[at+i] = d.Offset
-		kid[int64](a, repDeviations, 4)[at+i] = d.Times
+		kid[int64](a, repDeviations, 3)[at+i] = int64(d.Line)
+		kid[int64](a, repDeviations, 4)[at+i] = d.Offset
+		kid[int64](a, repDeviations, 5)[at+i] = d.Times
+		kid[uint64](a, repDeviations, 6)[at+i] = d.Messages
 	}
 	a.at++
 	return nil
