@@ -171,11 +171,15 @@ func (e *Env) handler(st *store.Store, advisor *advise.Advisor, guard access.Con
 		return nil, err
 	}
 	guard.Lang, guard.Logger = web.Language, log
+	if guard.Page, err = web.SignInPage(e.Version, log); err != nil {
+		return nil, err
+	}
 	g, err := access.New(guard)
 	if err != nil {
 		return nil, err
 	}
-	return web.New(web.Config{Store: st, Advisor: advisor, Importer: importer, API: figures, Guard: g.Wrap, Version: e.Version, Logger: log})
+	return web.New(web.Config{Store: st, Advisor: advisor, Importer: importer, API: figures, Guard: g.Wrap, SignedIn: g.SignedIn,
+		TempDir: filepath.Join(st.Dir(), "tmp"), Version: e.Version, Logger: log})
 }
 
 // refresh keeps the kept answers up to date: when reports have come in and
