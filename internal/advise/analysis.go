@@ -83,26 +83,6 @@ func (n *analysis) read() error {
 	ours := n.name.Organizational().String()
 	n.rows = newRowReader(ours)
 	before := store.Window{Begin: n.window.End - history, End: n.window.Begin}
-	if before.End > before.Begin {
-		if err := st.Sources(n.ctx, name, before, n.a.c.MaxAddresses, func(r store.SourceRow) error {
-			n.rows.add(r, false)
-			return nil
-		}); err != nil {
-			return err
-		}
-	}
-	if err := st.Sources(n.ctx, name, n.window, n.a.c.MaxAddresses, func(r store.SourceRow) error {
-		n.rows.add(r, true)
-		return nil
-	}); err != nil {
-		return err
-	}
-	n.hosts = make([]*host, 0, len(n.rows.hosts))
-	for _, h := range n.rows.hosts {
-		n.hosts = append(n.hosts, h)
-	}
-	slices.SortFunc(n.hosts, byMessages)
-
 	begin := min(before.Begin, n.window.Begin)
 	daily, err := st.DomainDaily(n.ctx, name, store.Window{Begin: begin, End: n.window.End})
 	if err != nil {
@@ -124,6 +104,25 @@ func (n *analysis) read() error {
 			n.days++
 		}
 	}
+	if n.scene.begin < n.window.Begin {
+		if err := st.Sources(n.ctx, name, before, n.a.c.MaxAddresses, func(r store.SourceRow) error {
+			n.rows.add(r, false)
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	if err := st.Sources(n.ctx, name, n.window, n.a.c.MaxAddresses, func(r store.SourceRow) error {
+		n.rows.add(r, true)
+		return nil
+	}); err != nil {
+		return err
+	}
+	n.hosts = make([]*host, 0, len(n.rows.hosts))
+	for _, h := range n.rows.hosts {
+		n.hosts = append(n.hosts, h)
+	}
+	slices.SortFunc(n.hosts, byMessages)
 	spans, err := st.PolicyHistory(n.ctx, name)
 	if err != nil {
 		return err

@@ -42,6 +42,7 @@ type Store struct {
 	mu      sync.RWMutex
 	newest  map[uint32]newest // by domain
 	version atomic.Int64
+	ptrs    atomic.Int64 // look-ups kept since they were last counted; 0 before the first count
 
 	classes sync.Mutex // one SetClasses at a time
 	running runningImports
