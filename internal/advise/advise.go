@@ -37,7 +37,8 @@ type Config struct {
 	// means 2 s, negative none at all.
 	PTRBudget time.Duration
 	// MaxAddresses is how many addresses are looked at one by one, those with
-	// the most messages; the rest is one line. Zero means 200,000.
+	// the most messages, in the window and before it; the rest is one line.
+	// Each takes about half a kilobyte. Zero means 60,000.
 	MaxAddresses int
 	// Days are the windows that Refresh keeps answers for; none means 30. The
 	// first is the one by whose answer addresses are classed in the store.
@@ -110,7 +111,7 @@ func New(c Config) *Advisor {
 		c.Now = time.Now
 	}
 	if c.MaxAddresses <= 0 {
-		c.MaxAddresses = 200_000
+		c.MaxAddresses = 60_000
 	}
 	if len(c.Days) == 0 {
 		c.Days = []int{defaultDays}

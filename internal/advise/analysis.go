@@ -6,7 +6,6 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,8 +19,9 @@ import (
 // Bounds of one analysis.
 const (
 	maxPTRs    = 20000
-	maxPermits = 12 // author domains whose SPF record is read
-	maxAuthors = 40 // author domains that are looked up
+	maxPermits = 12    // author domains whose SPF record is read
+	maxAuthors = 40    // author domains that are looked up
+	maxSurvey  = 10000 // author domains that are told apart
 )
 
 // analysis is the working out of one answer.
@@ -58,7 +58,7 @@ func (n *analysis) run() (*Advice, error) {
 		n.scene.classify(g)
 	}
 	n.second()
-	n.groups = fold(n.groups)
+	n.groups = trim(fold(n.groups))
 	return n.answer(), nil
 }
 
@@ -290,6 +290,9 @@ func (n *analysis) survey() {
 					s.direct[f.name] += f.messages - f.failing
 				}
 				u := s.users[f.name]
+				if u == nil && len(s.users) >= maxSurvey {
+					continue // anybody can invent names
+				}
 				if u == nil {
 					u = map[string]bool{}
 					s.users[f.name] = u
@@ -300,6 +303,9 @@ func (n *analysis) survey() {
 			}
 			if h.bare*2 >= h.all.messages && h.kind != sources.Named && h.addr.IsValid() {
 				top := h.headerFrom.top()
+				if nets[top] == nil && len(nets) >= maxSurvey {
+					continue
+				}
 				if nets[top] == nil {
 					nets[top] = map[netip.Prefix]bool{}
 				}
@@ -341,60 +347,6 @@ func (n *analysis) second() {
 			s.classify(g)
 		}
 	}
-}
-
-// fold makes one line of what one line says: the scattered hosts of a botnet,
-// the rented servers of one hoster, single addresses that nothing is known of.
-func fold(groups []*group) []*group {
-	out := make([]*group, 0, len(groups))
-	lines := map[string]*group{}
-	join := func(g *group, key, name string) {
-		l := lines[key]
-		if l == nil {
-			l = &group{key: key, name: name, finding: g.finding}
-			lines[key] = l
-			out = append(out, l)
-		}
-		l.hosts = append(l.hosts, g.hosts...)
-	}
-	for _, g := range groups {
-		single := strings.HasPrefix(g.key, "addr:") || strings.HasPrefix(g.key, "bare:")
-		noAuth := single || strings.HasSuffix(g.key, "/-")
-		switch {
-		case g.class == Spoof && (noAuth || g.swarm):
-			join(g, "spoof/scattered", NameScattered)
-		case g.class == Spoof && g.most(sources.Numbered) && g.owner != "":
-			join(g, "spoof/hoster:"+g.owner, cmp.Or(g.foreign.top(), g.owner))
-		case g.class == Unknown && single:
-			join(g, "unknown/networks", NameNetworks)
-		case g.class == Broken && single:
-			if top := g.headerFrom.top(); top != "" {
-				g.name = top
-			}
-			out = append(out, g)
-		default:
-			out = append(out, g)
-		}
-	}
-	for _, l := range lines {
-		slices.SortFunc(l.hosts, byMessages)
-		l.tally()
-		nets := map[netip.Prefix]bool{}
-		for _, h := range l.hosts {
-			nets[network(h.addr)] = true
-		}
-		if l.name == NameScattered && len(l.hosts) > 1 {
-			l.steps = []explain.Step{{Code: "why.swarm", Args: explain.Args{
-				"addresses": int64(len(l.hosts)), "networks": int64(len(nets)), "messages": int64(l.all.messages),
-			}}}
-			if l.kinds.consumer > 0 {
-				l.steps = append(l.steps, explain.Step{Code: "why.swarm-consumer", Args: explain.Args{
-					"addresses": int64(l.kinds.consumer), "names": l.ptrs(3),
-				}})
-			}
-		}
-	}
-	return out
 }
 
 // classes gives the class of each address to the store.

@@ -97,7 +97,7 @@ func (s *scene) classify(g *group) {
 	case g.dkimAligned > 0 && g.dkimAligned*20 >= n, g.ourSigFails*2 >= g.failing() && g.ourSigFails > 0, g.override*5 >= n:
 		f := s.forwarding(g)
 		switch {
-		case f.score >= forwardFrom:
+		case f.score >= forwardFrom && s.provenForwarder(g):
 			g.finding = finding{class: Forwarder, steps: f.steps(1)}
 		case g.dkimAligned > 0 && g.dkimAligned*20 >= n:
 			s.state(g, f)
@@ -107,7 +107,7 @@ func (s *scene) classify(g *group) {
 	case g.spfAligned > 0 && g.spfAligned*20 >= n:
 		s.state(g, nil)
 	default:
-		if f := s.forwarding(g); f.score >= forwardFrom+2 {
+		if f := s.forwarding(g); f.score >= forwardFrom+2 && s.provenForwarder(g) {
 			g.finding = finding{class: Forwarder, steps: f.steps(1)}
 			return
 		}
@@ -156,6 +156,38 @@ func (s *scene) state(g *group, against *weigh) {
 		}
 		g.finding = finding{class: Aligned, steps: steps}
 	}
+}
+
+// provenForwarder reports whether there is evidence of forwarding that a
+// spoofer does not get for free. An envelope sender of ours, our author domain
+// and a signature of ours that fails are free. What is not: our signature
+// passing in one message of twenty, the receivers' word, and the name of an
+// organization or host that forwards or runs lists, or has users who forward,
+// with mail that is a small part of what we send directly.
+func (s *scene) provenForwarder(g *group) bool {
+	n := g.all.messages
+	if g.dkimAligned > 0 && g.dkimAligned*20 >= n || g.override*5 >= n {
+		return true
+	}
+	named := func(name string) bool {
+		return name != "" && (sources.Academic(name) || sources.Lists(name) || sources.Forwards(name))
+	}
+	ok := false
+	switch {
+	case g.most(sources.Named):
+		ok = sources.Academic(g.ptrOrg) || slices.ContainsFunc(g.ptrs(10), named)
+		ok = ok || slices.ContainsFunc(g.spf.sorted(maxNames), named) && g.ptrOrg == g.foreign.top()
+	case g.asked == 0:
+		ok = slices.ContainsFunc(g.spf.sorted(maxNames), named)
+	}
+	if !ok {
+		return false
+	}
+	var direct uint64
+	for _, h := range g.headerFrom {
+		direct += s.direct[h.name]
+	}
+	return n*20 <= direct
 }
 
 // forwarding weighs whether a group passes on mail that we sent.
@@ -249,8 +281,16 @@ func (s *scene) weighIdentity(g *group) {
 			w.add(-2, "why.scattered", explain.Args{"networks": int64(s.scattered[top])})
 		}
 	}
-	if g.ourSigFails*2 >= g.failing() {
-		w.add(3, "why.broken-signature", explain.Args{"messages": int64(g.ourSigFails)})
+	if g.ourSigFails > 0 && g.ourSigFails*2 >= g.failing() {
+		args := explain.Args{"messages": int64(g.ourSigFails)}
+		switch {
+		case lone || bare && !related && !g.most(sources.Named):
+			w.add(0, "why.forged-signature", args)
+		case bare:
+			w.add(1, "why.broken-signature", args)
+		default:
+			w.add(3, "why.broken-signature", args)
+		}
 	}
 	limit := spoofIdentity
 	if bare {
@@ -441,7 +481,10 @@ func (s *scene) weighAuthors(g *group, w *weigh) {
 // classifyRest decides about the addresses that were not looked at one by one.
 func (s *scene) classifyRest(g *group) {
 	class, code := Unknown, "why.rest"
-	if g.bare*10 >= g.failing()*9 && g.failing() > 0 {
+	switch {
+	case g.failing()*20 <= g.all.messages:
+		class, code = Aligned, "why.rest-passes"
+	case g.bare*10 >= g.failing()*9:
 		class, code = Spoof, "why.rest-no-authentication"
 	}
 	g.finding = finding{class: class, steps: []explain.Step{{Code: code, Args: explain.Args{"messages": int64(g.all.messages)}}}}

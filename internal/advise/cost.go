@@ -48,12 +48,15 @@ func (n *analysis) answer() *Advice {
 			cmp.Compare(y.Messages, x.Messages), strings.Compare(x.ID, y.ID))
 	})
 	for _, p := range []string{"quarantine", "reject"} {
-		a.Policies = append(a.Policies, PolicyCost{
+		c := PolicyCost{
 			P: p, LegitimateAtRisk: t.broken, Legitimate: t.legitimate,
-			Share: ratio(t.broken, t.legitimate), Upper95: upperBound(t.broken, t.legitimate),
 			IndirectAtRisk: t.forwarded, Stopped: t.spoofed, Uncertain: t.unknown, RemainderAtRisk: t.remainder,
 			InForce: n.policy.seen.P == p,
-		})
+		}
+		if t.legitimate > 0 { // of nothing there is no share
+			c.Share, c.Upper95 = ratio(t.broken, t.legitimate), upperBound(t.broken, t.legitimate)
+		}
+		a.Policies = append(a.Policies, c)
 	}
 	n.decide(a, t)
 	a.NextRecord = n.nextRecord(a, t)
@@ -148,8 +151,11 @@ func (n *analysis) decide(a *Advice, t totals) {
 	if t.broken > 0 && cost.Upper95 > maxRisk {
 		bad = true
 	}
-	for _, g := range t.absentSources {
+	for i, g := range t.absentSources {
 		bad = true
+		if i >= 5 {
+			break
+		}
 		because("verdict.absent", explain.Args{"source": g.label(), "id": g.id(), "last": g.last.String(), "days": int64(g.pattern.period)})
 	}
 	if t.plausible > 0 && (t.legitimate == 0 || ratio(t.plausible, t.legitimate) > maxRisk) {
@@ -179,12 +185,23 @@ func (n *analysis) decide(a *Advice, t totals) {
 		because("verdict.ready", explain.Args{"legitimate": int64(t.legitimate), "at_risk": int64(t.broken), "upper95": cost.Upper95})
 	}
 	if a.Verdict == NotReady {
-		a.Reasons = slices.Insert(a.Reasons, 0, explain.Step{Code: "verdict.not-ready", Args: explain.Args{
-			"at_risk": int64(t.broken), "legitimate": int64(t.legitimate), "share": cost.Share, "upper95": cost.Upper95,
-		}, Ref: "RFC 9989 §5.1"})
+		first := explain.Step{Code: "verdict.unsettled", Ref: "RFC 9989 §5.1"} // nothing is known to be lost
+		if t.broken > 0 {
+			first.Code, first.Args = "verdict.not-ready", explain.Args{
+				"at_risk": int64(t.broken), "legitimate": int64(t.legitimate), "share": cost.Share, "upper95": cost.Upper95,
+			}
+		}
+		a.Reasons = slices.Insert(a.Reasons, 0, first)
+	}
+	if t.messages > 0 && t.legitimate == 0 && a.Verdict != Ready {
+		because("verdict.none-seen", nil)
 	}
 	if a.Policy == "quarantine" || a.Policy == "reject" {
-		because("verdict.in-force", explain.Args{"policy": a.Policy, "at_risk": int64(t.broken)})
+		if t.broken > 0 {
+			because("verdict.in-force", explain.Args{"policy": a.Policy, "at_risk": int64(t.broken)})
+		} else if t.legitimate > 0 {
+			because("verdict.in-force-safe", explain.Args{"policy": a.Policy})
+		}
 	}
 	if t.spoofed > 0 {
 		because("verdict.would-stop", explain.Args{"messages": int64(t.spoofed)})

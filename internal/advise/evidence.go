@@ -99,7 +99,8 @@ type evidence struct {
 	ourSigFails uint64 // failed with a signature of ours that did not verify
 	foreignAuth uint64 // failed, and another organization's SPF or DKIM passed
 	foreignSig  uint64 // of it, with another organization's DKIM signature
-	bare        uint64 // failed with nothing at all
+	bare        uint64 // failed with nothing that passed, a signature of ours that did not verify included
+	forged      uint64 // of bare, with such a signature: it comes free to anyone
 	ownReturn   uint64 // our envelope sender, from where our SPF record does not allow it
 	override    uint64 // the receiver named it forwarded, a list or a trusted forwarder
 
@@ -133,6 +134,7 @@ func (e *evidence) sum(o *evidence) {
 	e.foreignAuth += o.foreignAuth
 	e.foreignSig += o.foreignSig
 	e.bare += o.bare
+	e.forged += o.forged
 	e.ownReturn += o.ownReturn
 	e.override += o.override
 	e.headerFrom.merge(o.headerFrom)
@@ -252,6 +254,9 @@ func (r *rowReader) add(row store.SourceRow, inWindow bool) {
 		h.ourSigFails += n
 		if spfForeign {
 			h.foreignAuth += n
+		} else {
+			h.bare += n
+			h.forged += n
 		}
 		if ourEnvelope && row.SPFDomain == "" {
 			h.ownReturn += n

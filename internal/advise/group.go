@@ -33,7 +33,7 @@ type group struct {
 	owner   string // the organization in most hosts' names of any kind
 	kinds   kinds
 	asked   int  // hosts whose names are known
-	rest    bool // addresses that the store folded
+	rest    bool // addresses that are not looked at one by one: the store folded them, or there are too many kinds
 	swarm   bool // lone hosts beyond those that are looked at one by one
 
 	finding
@@ -103,9 +103,12 @@ func (h *host) describe(ptr []string, asked bool, ours string) {
 }
 
 // keyOf says which service a host belongs to: the key, and a name for people.
-func keyOf(h *host, ours string) (key, name string) {
-	related := h.passing() > 0 || h.ourSigFails > 0
+// Our signature relates a host to us where it passes. One that does not verify
+// comes free to anyone; it only puts a host beside others of the same name,
+// identity or network that the receivers have seen ours arrive from (signed).
+func keyOf(h *host, ours string, signed map[netip.Prefix]bool) (key, name string) {
 	foreign := h.foreign.top()
+	related := h.passing() > 0 || h.ourSigFails > 0 && (h.org != "" || foreign != "" || signed[network(h.addr)])
 	switch {
 	case !h.addr.IsValid():
 		return "rest", NameRest
@@ -148,18 +151,37 @@ func hostName(h *host) string {
 
 // gather makes groups of hosts. Hosts that failed altogether join the group of
 // their organization that passes, when the same identity passed there too.
+//
+// However many services the hosts seem to be, there are at most maxGroups
+// groups beside those of lone hosts: as hosts come in the order of their
+// messages, those with the fewest are put together.
 func gather(hosts []*host, ours string) []*group {
 	byKey := map[string]*group{}
 	var list []*group
 	extra := manyLone(hosts)
+	signed := map[netip.Prefix]bool{}
+	for _, h := range hosts {
+		if h.org == "" && h.dkimAligned > 0 && h.addr.IsValid() {
+			signed[network(h.addr)] = true
+		}
+	}
+	known := 0
 	for _, h := range hosts {
 		if extra[h] {
 			continue
 		}
-		key, name := keyOf(h, ours)
+		key, name := keyOf(h, ours, signed)
+		if byKey[key] == nil && !single(key) {
+			if known++; known > maxGroups {
+				key, name = "more/failing", NameRest
+				if h.passing() > 0 {
+					key = "more/passing"
+				}
+			}
+		}
 		g := byKey[key]
 		if g == nil {
-			g = &group{key: key, name: name, rest: key == "rest"}
+			g = &group{key: key, name: name, rest: name == NameRest}
 			byKey[key] = g
 			list = append(list, g)
 		}
@@ -188,6 +210,15 @@ func gather(hosts []*host, ours string) []*group {
 		out = append(out, g)
 	}
 	return out
+}
+
+// maxGroups bounds the groups that have more than an address to them.
+const maxGroups = 3000
+
+// single reports whether a group's key is that of an address, or of the
+// neighbours of one, of which nothing else is known.
+func single(key string) bool {
+	return strings.HasPrefix(key, "addr:") || strings.HasPrefix(key, "bare:")
 }
 
 // maxLone is how many lone hosts are looked at one by one.
@@ -226,9 +257,9 @@ func manyLone(hosts []*host) map[*host]bool {
 }
 
 // lone reports whether nothing is known of a host but an address that sends
-// without any authentication.
+// without any authentication that passes.
 func (h *host) lone() bool {
-	return h.org == "" && h.passing() == 0 && h.ourSigFails == 0 && len(h.foreign) == 0
+	return h.org == "" && h.passing() == 0 && len(h.foreign) == 0 && h.override*5 < h.all.messages
 }
 
 // sameStream reports whether failing hosts look like the failing remainder of
