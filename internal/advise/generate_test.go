@@ -469,6 +469,18 @@ func (m *maker) spoof(i, shape int) {
 	}
 }
 
+// store puts everything in.
+func (m *maker) store(st *memory) {
+	for d, orgs := range m.rows {
+		for org, recs := range orgs {
+			st.put(aggregate.Report{
+				Metadata:        aggregate.Metadata{OrgName: org, ReportID: fmt.Sprint(org, d), Begin: d.Time(), End: d.Time().Add(24*time.Hour - time.Second)},
+				PolicyPublished: aggregate.PolicyPublished{Domain: m.domain, P: "none", SP: "none", ADKIM: "r", ASPF: "r"},
+			}, recs)
+		}
+	}
+}
+
 // world makes everything.
 func (m *maker) world() (*memory, dns.Resolver, truth, error) {
 	own := m.own()
@@ -492,14 +504,7 @@ func (m *maker) world() (*memory, dns.Resolver, truth, error) {
 		return nil, nil, truth{}, err
 	}
 	st := newMemory()
-	for d, orgs := range m.rows {
-		for org, recs := range orgs {
-			st.put(aggregate.Report{
-				Metadata:        aggregate.Metadata{OrgName: org, ReportID: fmt.Sprint(org, d), Begin: d.Time(), End: d.Time().Add(24*time.Hour - time.Second)},
-				PolicyPublished: aggregate.PolicyPublished{Domain: m.domain, P: "none", SP: "none", ADKIM: "r", ASPF: "r"},
-			}, recs)
-		}
-	}
+	m.store(st)
 	tr := truth{Domain: m.domain, Sources: m.sources}
 	for _, s := range m.sources {
 		switch s.Class {
