@@ -254,6 +254,12 @@ func (b *batch) writeHeads() error {
 		if err := appendDays(day, &b.heads[i]); err != nil {
 			return err
 		}
+		// Before the commit, so that no query sees more rows than it expects.
+		b.s.mu.Lock()
+		d := b.s.newest[b.heads[i].file.dom]
+		d.rows += b.heads[i].n
+		b.s.newest[b.heads[i].file.dom] = d
+		b.s.mu.Unlock()
 	}
 	if err := rep.finish(); err != nil {
 		return err
@@ -291,7 +297,9 @@ func (b *batch) acknowledge() error {
 	s.mu.Lock()
 	for i := range b.heads {
 		f := &b.heads[i].file
-		s.newest[f.dom] = newest{f.seq, s.newest[f.dom].longest}
+		d := s.newest[f.dom]
+		d.seq = f.seq
+		s.newest[f.dom] = d
 	}
 	s.mu.Unlock()
 	s.version.Store(s.next - 1)

@@ -13,6 +13,7 @@ import (
 type newest struct {
 	seq     int64 // of its newest report
 	longest int   // the most days that one of its reports covers
+	rows    int64 // of all its reports, or more
 }
 
 // load reads what the store keeps in memory: the dictionaries and each
@@ -24,7 +25,7 @@ func (s *Store) load(ctx context.Context) error {
 	if err := s.reporters.load(ctx, s.duck, "reporter"); err != nil {
 		return engineError(err)
 	}
-	rows, err := s.duck.QueryContext(ctx, "SELECT dom, max(seq), max(days) FROM report GROUP BY dom")
+	rows, err := s.duck.QueryContext(ctx, "SELECT dom, max(seq), max(days), sum(rows)::BIGINT FROM report GROUP BY dom")
 	if err != nil {
 		return engineError(err)
 	}
@@ -33,7 +34,7 @@ func (s *Store) load(ctx context.Context) error {
 	for rows.Next() {
 		var dom uint32
 		var n newest
-		if err := rows.Scan(&dom, &n.seq, &n.longest); err != nil {
+		if err := rows.Scan(&dom, &n.seq, &n.longest, &n.rows); err != nil {
 			return err
 		}
 		s.newest[dom] = n

@@ -109,13 +109,24 @@ func (r *Rows) Len() int { return r.n }
 // Messages returns the sum of the records' counts, at most 1<<64 - 1.
 func (r *Rows) Messages() uint64 { return r.messages }
 
+// rowBytes is what a record takes in the columns of fixed width.
+const rowBytes = 16 + 8 + 1 + 1 + 1 + rowTexts*16 + rowLists*4
+
 // Size returns about how many bytes of memory the records take. Batches of
 // about 1 to 4 MiB are best: larger ones are not faster.
 func (r *Rows) Size() int {
-	const fixed = 16 + 8 + 1 + 1 + 1 + rowTexts*16 + rowLists*4
-	n := len(r.arena) + r.n*fixed
+	n := len(r.arena) + r.n*rowBytes
 	for i := range r.lists {
 		n += len(r.lists[i].fields[0]) * listFields * 16
+	}
+	return n
+}
+
+// Room returns about how many bytes of memory the batch holds, in use or not.
+func (r *Rows) Room() int {
+	n := cap(r.arena) + cap(r.net)*rowBytes
+	for i := range r.lists {
+		n += cap(r.lists[i].fields[0]) * listFields * 16
 	}
 	return n
 }
