@@ -171,6 +171,9 @@ func (a *Advisor) work(ctx context.Context, name domain.Name, q Question) (*resu
 		if err := a.c.Store.SetClasses(ctx, name.String(), n.classes()); err != nil {
 			return nil, err
 		}
+		if err := n.countRest(r.advice); err != nil {
+			return nil, err
+		}
 	}
 	if err := n.daily(r.advice); err != nil {
 		return nil, err
