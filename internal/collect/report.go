@@ -57,7 +57,15 @@ func (r *run) batch() *store.Rows {
 	return new(store.Rows)
 }
 
+// keptRoom is the memory of a batch, in bytes, up to which it is used again.
+// Thousands of batches wait in one group commit: were large ones kept too, all
+// of them would in time be as large as the largest report.
+const keptRoom = 32 << 10
+
 func (r *run) freeBatch(rows *store.Rows) {
+	if rows.Room() > keptRoom {
+		return
+	}
 	rows.Reset()
 	r.batches.Put(rows)
 }
