@@ -1,6 +1,7 @@
 package advise
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -18,6 +19,7 @@ type diary struct {
 	m     *memory
 	begin store.Day
 	recs  map[int][]aggregate.Record
+	p     string // the policy in force; "" for none
 }
 
 func newDiary() *diary {
@@ -59,7 +61,7 @@ func (d *diary) advise(t *testing.T, zone string) *Advice {
 		at := (d.begin + store.Day(day)).Time()
 		d.m.put(aggregate.Report{
 			Metadata:        aggregate.Metadata{OrgName: "r", ReportID: fmt.Sprint(day), Begin: at, End: at.Add(86399 * time.Second)},
-			PolicyPublished: aggregate.PolicyPublished{Domain: "example.jp", P: "none", SP: "none"},
+			PolicyPublished: aggregate.PolicyPublished{Domain: "example.jp", P: cmp.Or(d.p, "none"), SP: cmp.Or(d.p, "none")},
 		}, recs)
 	}
 	var r dns.Resolver
@@ -199,6 +201,82 @@ func TestUnused(t *testing.T) {
 	a := d.advise(t, "")
 	if a.Verdict != Ready || !hasReason(a, "verdict.no-mail") || !strings.Contains(a.NextRecord, "p=reject") {
 		t.Errorf("%s, %v, %s", a.Verdict, a.Reasons, a.NextRecord)
+	}
+	for _, p := range a.Policies {
+		if p.LegitimateAtRisk != 0 || p.Legitimate != 0 || p.Share != 0 || p.Upper95 != 0 || p.Stopped == 0 {
+			t.Errorf("of no mail: %+v", p)
+		}
+	}
+}
+
+// TestInForce: what is said of the policy in force, and of a domain of which
+// no legitimate mail was seen.
+func TestInForce(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		p         string
+		fill      func(d *diary)
+		want, not string
+	}{
+		{"nothing at risk", "reject", func(d *diary) { d.office(0, 60, "192.0.2.1", 1000, ownMail) }, "verdict.in-force-safe", "verdict.in-force"},
+		{"much at risk", "quarantine", func(d *diary) {
+			d.office(0, 60, "192.0.2.1", 1000, ownMail)
+			d.office(0, 60, "192.0.2.1", 300, mail{from: "example.jp", envelope: "example.jp"})
+		}, "verdict.in-force", "verdict.in-force-safe"},
+		{"no mail, few days", "reject", func(d *diary) {
+			for day := range 3 {
+				d.send(day, "203.0.113.80", 50, mail{from: "example.jp", envelope: "example.jp"})
+			}
+		}, "verdict.none-seen", "verdict.in-force-safe"},
+	} {
+		d := newDiary()
+		d.p = c.p
+		c.fill(d)
+		if a := d.advise(t, ""); !hasReason(a, c.want) || hasReason(a, c.not) {
+			t.Errorf("%s: %v", c.name, a.Reasons)
+		}
+	}
+}
+
+// TestForwardingEvidence: what proves forwarding, and what does not.
+func TestForwardingEvidence(t *testing.T) {
+	names := `
+1.2.0.192.in-addr.arpa. PTR mx.example.jp.
+9.113.0.203.in-addr.arpa. PTR mail.daigaku.ac.jp.
+10.113.0.203.in-addr.arpa. PTR 203-0-113-10.dyn.denwa.example.
+11.113.0.203.in-addr.arpa. PTR lists.kaisha.example.
+example.jp. TXT "v=spf1 ip4:192.0.2.0/24 -all"
+`
+	forged := mail{from: "example.jp", dkimFails: "example.jp", envelope: "example.jp"}
+	for _, c := range []struct {
+		name, addr string
+		each       uint64
+		k          mail
+		passing    uint64 // messages a day with our signature intact
+		yes        bool
+	}{
+		{"a university, a little", "203.0.113.9", 4, forged, 0, true},
+		{"a university, a lot", "203.0.113.9", 400, forged, 0, false},
+		{"a list by its name", "203.0.113.11", 4, forged, 0, true},
+		{"a home line", "203.0.113.10", 4, forged, 0, false},
+		{"no name", "203.0.113.12", 4, forged, 0, false},
+		{"no name, and our signature passes at times", "203.0.113.12", 4, forged, 1, true},
+		{"no name, and the receivers say so", "203.0.113.12", 4, mail{from: "example.jp", dkimFails: "example.jp", envelope: "example.jp", override: "mailing_list"}, 0, true},
+		{"no name, and a return path that says it is a list", "203.0.113.12", 4, mail{from: "example.jp", dkimFails: "example.jp", spf: "lists.warui.example"}, 0, false},
+	} {
+		d := newDiary()
+		d.office(0, 60, "192.0.2.1", 1000, ownMail)
+		for day := range 60 { // weekends too: no rhythm of business
+			d.send(day, c.addr, c.each, c.k)
+			if c.passing > 0 {
+				d.send(day, c.addr, c.passing, mail{from: "example.jp", dkim: "example.jp", alignD: true, envelope: "example.jp"})
+			}
+		}
+		a := d.advise(t, names)
+		if got := classOf(a, c.addr); (got == Forwarder) != c.yes || got == Aligned {
+			t.Errorf("%s: %s", c.name, got)
+			show(t, a)
+		}
 	}
 }
 

@@ -69,7 +69,7 @@ func fold(groups []*group) []*group {
 
 // maxLines bounds the sources of one class that an answer lists one by one.
 // With one line for those beyond, and a second one for unknown ones that may be
-// ours, an answer has at most 5*maxLines+7 sources, whoever wrote the reports.
+// ours, an answer has at most 5*maxLines+7 sources (307), whoever wrote the reports.
 const maxLines = 60
 
 // trim makes one line of the least sources of a class where there are many.

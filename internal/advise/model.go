@@ -36,7 +36,7 @@ type Advice struct {
 	Policy     string         `json:"policy"` // p in force: "none", "quarantine", "reject", or "" when no report says
 	Messages   uint64         `json:"messages"`
 	Aligned    uint64         `json:"aligned"`
-	Sources    []Source       `json:"sources"`
+	Sources    []Source       `json:"sources"` // at most 307: of each class the 60 with the most failing messages, the others as one line
 	Policies   []PolicyCost   `json:"policies"`
 	Verdict    Verdict        `json:"verdict"`
 	NextRecord string         `json:"next_record"`     // the TXT record to publish next at _dmarc.Domain
@@ -70,8 +70,8 @@ type Source struct {
 type PolicyCost struct {
 	P                string  `json:"p"`
 	LegitimateAtRisk uint64  `json:"legitimate_at_risk"` // messages of broken sources that fail
-	Share            float64 `json:"share"`              // of legitimate messages
-	Upper95          float64 `json:"upper95"`            // 95 % upper bound of Share
+	Share            float64 `json:"share"`              // of legitimate messages; 0 where there are none
+	Upper95          float64 `json:"upper95"`            // 95 % upper bound of Share; 0, which says nothing, where Legitimate is 0
 	IndirectAtRisk   uint64  `json:"indirect_at_risk"`   // failing messages of forwarders, counted apart
 	Stopped          uint64  `json:"stopped"`            // spoofed messages it would have stopped
 	Uncertain        uint64  `json:"uncertain"`          // failing messages of unknown sources
