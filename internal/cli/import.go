@@ -44,6 +44,7 @@ func newImport(e *Env) *cobra.Command {
 		ctx := cmd.Context()
 		return e.withStore(ctx, *data, true, func(st *store.Store) error {
 			im := collect.New(st)
+			im.Background = e.serving
 			bar := e.startProgress()
 			im.Progress = bar.update
 			began := time.Now()

@@ -165,6 +165,7 @@ func (e *Env) serve(ctx context.Context, ln net.Listener, st *store.Store, resol
 // handler joins the pages, the API and the guard before them.
 func (e *Env) handler(st *store.Store, advisor *advise.Advisor, guard access.Config, log *slog.Logger) (http.Handler, error) {
 	importer := collect.New(st)
+	importer.Background = true
 	figures, err := api.New(api.Config{Store: st, Advisor: advisor, Importer: importer, TempDir: filepath.Join(st.Dir(), "tmp"),
 		Lang: web.Language, Version: e.Version, Logger: log})
 	if err != nil {

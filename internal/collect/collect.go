@@ -123,6 +123,9 @@ type Importer struct {
 	// Workers is how many files and entries are read at once; 0 means one for
 	// each CPU that Go uses.
 	Workers int
+	// Background lets others in the process go first where the processors are
+	// scarce: for imports beside a dashboard.
+	Background bool
 	// Progress is called about ten times a second and at the end, never
 	// concurrently for one import. It may be nil.
 	Progress func(Progress)

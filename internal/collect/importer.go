@@ -136,7 +136,11 @@ func (im *Importer) run(ctx context.Context, spec store.ImportSpec, roots []root
 
 	var committer sync.WaitGroup
 	committer.Add(1)
-	go func() { defer committer.Done(); r.group.loop() }()
+	go func() {
+		defer committer.Done()
+		r.giveWay()
+		r.group.loop()
+	}()
 	if up != nil {
 		r.upload(up)
 	} else {
@@ -163,6 +167,13 @@ func (im *Importer) run(ctx context.Context, spec store.ImportSpec, roots []root
 	return res, nil
 }
 
+// giveWay puts the goroutine into the background, if the import is there.
+func (r *run) giveWay() {
+	if r.im.Background {
+		background()
+	}
+}
+
 // work walks the roots and lets the workers open what the walk finds.
 func (r *run) work(roots []root) {
 	n := r.im.workers()
@@ -173,6 +184,7 @@ func (r *run) work(roots []root) {
 		workers.Add(1)
 		go func() {
 			defer workers.Done()
+			r.giveWay()
 			r.worker(idle)
 		}()
 	}
@@ -289,6 +301,7 @@ func (r *run) upload(up *upload) {
 		workers.Add(1)
 		go func() {
 			defer workers.Done()
+			r.giveWay()
 			for {
 				select {
 				case job := <-r.jobs:

@@ -174,6 +174,7 @@ func (t *task) stream(p *parser, st Stream, first *store.Rows) (aggregate.Report
 	appending.Add(1)
 	go func() {
 		defer appending.Done()
+		r.giveWay()
 		for rows := range full {
 			if failed.get() == nil {
 				failed.set(fatal(st.Append(rows)))

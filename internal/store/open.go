@@ -46,6 +46,7 @@ type Store struct {
 
 	classes sync.Mutex // one SetClasses at a time
 	running runningImports
+	kept    answers
 	files   filesDone
 	asking  atomic.Int32   // queries of pages at work
 	reads   sync.WaitGroup // readers at work; Close waits for them

@@ -147,6 +147,7 @@ func (s *Store) SetClasses(ctx context.Context, domain string, rows iter.Seq2[ne
 		_, _ = conn.ExecContext(context.Background(), "ROLLBACK")
 		return fmt.Errorf("classes of %s: %w", domain, engineError(err))
 	}
+	s.kept.classedAnew(id)
 	return nil
 }
 
@@ -221,6 +222,12 @@ var addressSort = map[string]string{
 // address up to a dot, or a prefix such as 192.0.2.0/24. Cost: a scan of the
 // domain's records in the window.
 func (s *Store) SourceAddresses(ctx context.Context, domain, source string, w Window, p Page) ([]AddressTotals, int64, error) {
+	return kept(ctx, s, domain, []any{"SourceAddresses", source, w, p}, func(ctx context.Context) ([]AddressTotals, int64, error) {
+		return s.sourceAddresses(ctx, domain, source, w, p)
+	})
+}
+
+func (s *Store) sourceAddresses(ctx context.Context, domain, source string, w Window, p Page) ([]AddressTotals, int64, error) {
 	id, ok := s.domains.id(domain)
 	if !ok {
 		return nil, 0, nil
@@ -297,6 +304,14 @@ func addrRange(search string) string {
 // SourceDaily returns each day of the window on which a source sent, oldest
 // first. Cost: a scan of the domain's records in the window.
 func (s *Store) SourceDaily(ctx context.Context, domain, source string, w Window) ([]DayTotals, error) {
+	rows, _, err := kept(ctx, s, domain, []any{"SourceDaily", source, w}, func(ctx context.Context) ([]DayTotals, int64, error) {
+		rows, err := s.sourceDaily(ctx, domain, source, w)
+		return rows, 0, err
+	})
+	return rows, err
+}
+
+func (s *Store) sourceDaily(ctx context.Context, domain, source string, w Window) ([]DayTotals, error) {
 	id, ok := s.domains.id(domain)
 	if !ok {
 		return nil, nil
@@ -319,6 +334,14 @@ const sourceMost = 1000
 // SourceReporters returns who reported a source, the most messages first, at
 // most 1,000. Cost: a scan of the domain's records in the window.
 func (s *Store) SourceReporters(ctx context.Context, domain, source string, w Window) ([]ReporterTotals, error) {
+	rows, _, err := kept(ctx, s, domain, []any{"SourceReporters", source, w}, func(ctx context.Context) ([]ReporterTotals, int64, error) {
+		rows, err := s.sourceReporters(ctx, domain, source, w)
+		return rows, 0, err
+	})
+	return rows, err
+}
+
+func (s *Store) sourceReporters(ctx context.Context, domain, source string, w Window) ([]ReporterTotals, error) {
 	id, ok := s.domains.id(domain)
 	if !ok {
 		return nil, nil
@@ -350,6 +373,14 @@ func (s *Store) SourceReporters(ctx context.Context, domain, source string, w Wi
 // at most 1,000. Cost: a scan of the domain's records in the window with their
 // lists of results, the dearest of the queries about a source.
 func (s *Store) SourceAuth(ctx context.Context, domain, source string, w Window) ([]AuthTotals, error) {
+	rows, _, err := kept(ctx, s, domain, []any{"SourceAuth", source, w}, func(ctx context.Context) ([]AuthTotals, int64, error) {
+		rows, err := s.sourceAuth(ctx, domain, source, w)
+		return rows, 0, err
+	})
+	return rows, err
+}
+
+func (s *Store) sourceAuth(ctx context.Context, domain, source string, w Window) ([]AuthTotals, error) {
 	id, ok := s.domains.id(domain)
 	if !ok {
 		return nil, nil
@@ -383,6 +414,14 @@ func (s *Store) SourceAuth(ctx context.Context, domain, source string, w Window)
 // SourceEnvelopes returns the names that a source's mail carries, the most
 // messages first, at most 1,000. Cost: a scan of the domain's records in the window.
 func (s *Store) SourceEnvelopes(ctx context.Context, domain, source string, w Window) ([]EnvelopeTotals, error) {
+	rows, _, err := kept(ctx, s, domain, []any{"SourceEnvelopes", source, w}, func(ctx context.Context) ([]EnvelopeTotals, int64, error) {
+		rows, err := s.sourceEnvelopes(ctx, domain, source, w)
+		return rows, 0, err
+	})
+	return rows, err
+}
+
+func (s *Store) sourceEnvelopes(ctx context.Context, domain, source string, w Window) ([]EnvelopeTotals, error) {
 	id, ok := s.domains.id(domain)
 	if !ok {
 		return nil, nil

@@ -35,6 +35,13 @@ func (r *runningImports) begin(id int64) bool {
 	return true
 }
 
+// any reports whether an import is at work.
+func (r *runningImports) any() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.ids) > len(r.whole)
+}
+
 // end takes an import off the running ones, or, a whole one, off the list a
 // little later.
 func (r *runningImports) end(id int64, whole bool) {
