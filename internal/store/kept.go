@@ -13,9 +13,10 @@ import (
 // and given again as long as no report about the domain came in and its
 // sources were not classed anew. While an import runs, which would make every
 // scan slow and every answer old at once, an answer of at most keptAge is given
-// as it is and worked out again in the background.
+// as it is and worked out again in the background, one answer after the other.
 const (
 	keptAge     = time.Minute
+	keptWaiting = 64  // answers that wait to be worked out again
 	keptAnswers = 512 // each a page of a list: some tens of kilobytes at the most
 )
 
@@ -24,7 +25,8 @@ type answers struct {
 	mu      sync.Mutex
 	of      map[string]*answer
 	classed map[uint32]int64 // by domain: how often its sources were classed
-	busy    bool             // one is being worked out again in the background
+	waiting map[string]bool  // to be worked out again in the background
+	turn    sync.Mutex       // held by the one that is
 }
 
 type answer struct {
@@ -92,16 +94,21 @@ func kept[T any](ctx context.Context, s *Store, domain string, question []any, w
 	if a != nil && a.version != version {
 		if !s.running.any() || time.Since(a.at) > keptAge {
 			a = nil
-		} else if !s.kept.busy {
-			again, s.kept.busy = true, true
+		} else if !s.kept.waiting[key] && len(s.kept.waiting) < keptWaiting {
+			if s.kept.waiting == nil {
+				s.kept.waiting = map[string]bool{}
+			}
+			again, s.kept.waiting[key] = true, true
 		}
 	}
 	s.kept.mu.Unlock()
 	if again {
 		go func() {
+			s.kept.turn.Lock()
 			_, _ = fresh(context.WithoutCancel(ctx)) // a failure leaves the answer to age
+			s.kept.turn.Unlock()
 			s.kept.mu.Lock()
-			s.kept.busy = false
+			delete(s.kept.waiting, key)
 			s.kept.mu.Unlock()
 		}()
 	}

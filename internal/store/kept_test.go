@@ -42,7 +42,7 @@ func TestKept(t *testing.T) {
 		{"a report came in", func() { putReport(2) }, 2},
 		{"again", func() {}, 2},
 		{"classed anew", func() { id, _ := s.domains.id("kept.example"); s.kept.classedAnew(id) }, 3},
-		{"a report during an import", func() { s.running.begin(7); putReport(3); s.kept.busy = true }, 3},
+		{"a report during an import", func() { s.running.begin(7); putReport(3); s.kept.turn.Lock() }, 3},
 		{"too old during an import", func() {
 			for _, a := range s.kept.of {
 				a.at = a.at.Add(-keptAge - time.Second)
@@ -54,6 +54,10 @@ func TestKept(t *testing.T) {
 			t.Errorf("%s: answer %d, want %d", step.what, got, step.want)
 		}
 	}
+	if len(s.kept.waiting) != 1 {
+		t.Errorf("%d answers wait to be worked out again, want 1", len(s.kept.waiting))
+	}
+	s.kept.turn.Unlock()
 	if _, _, err := kept(t.Context(), s, "kept.example", []any{"bad"}, func(context.Context) ([]int, int64, error) { return nil, 0, ErrNotFound }); err == nil {
 		t.Error("an error was swallowed")
 	}
