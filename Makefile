@@ -18,7 +18,7 @@ build: ui
 	$(GO) build -ldflags "-X main.version=$(VERSION)" -o bin/sekimori ./cmd/sekimori
 
 # The front end: fetched by npm, bundled by Vite, embedded by go build; never committed.
-ui: $(UI)/dist/manifest.json
+ui: $(UI)/dist/.vite/manifest.json
 
 UI_SOURCES := $(shell find $(UI)/src -type f 2>/dev/null) $(UI)/package.json $(UI)/vite.config.ts $(UI)/tsconfig.json
 
@@ -26,7 +26,7 @@ $(UI)/node_modules/.package-lock.json: $(UI)/package.json $(UI)/package-lock.jso
 	cd $(UI) && npm ci --no-audit --no-fund
 	@touch $@
 
-$(UI)/dist/manifest.json: $(UI)/node_modules/.package-lock.json $(UI_SOURCES)
+$(UI)/dist/.vite/manifest.json: $(UI)/node_modules/.package-lock.json $(UI_SOURCES)
 	cd $(UI) && npm run build
 
 examples/month: $(wildcard examples/generate/*.go)
@@ -34,7 +34,7 @@ examples/month: $(wildcard examples/generate/*.go)
 	@touch examples/month
 
 test: ui
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 lint: $(UI)/node_modules/.package-lock.json
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }

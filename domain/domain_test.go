@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sekimori/internal/require"
 )
 
 func TestParse(t *testing.T) {
@@ -158,37 +160,10 @@ func TestOrganizational(t *testing.T) {
 	}
 }
 
-// shared returns a folder of the public test data, and skips where there is
-// none.
-func shared(t *testing.T, dir string) string {
-	t.Helper()
-	root, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-			break
-		}
-		if filepath.Dir(root) == root {
-			t.Fatal("no go.mod above the test")
-		}
-		root = filepath.Dir(root)
-	}
-	p := filepath.Join(root, "..", "shared", "data", dir)
-	if _, err := os.Stat(p); err != nil {
-		if os.Getenv("SEKIMORI_REQUIRE") == "all" {
-			t.Fatalf("test data is required and absent: %v", err)
-		}
-		t.Skipf("test data is absent: ../shared/data/%s", dir)
-	}
-	return p
-}
-
 // TestPublicSuffixVectors runs the list's own tests. In them "null" is a name
 // without a registrable domain, which for us is: invalid, or a suffix itself.
 func TestPublicSuffixVectors(t *testing.T) {
-	dir := shared(t, "dmarc-publicsuffix")
+	dir := require.Data(t, "dmarc-publicsuffix")
 	// The tests may be younger or older than the list built in. Every
 	// exception says why.
 	exceptions := map[string]string{}

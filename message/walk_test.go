@@ -12,34 +12,9 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-)
 
-// data returns the path of the shared test data, or skips the test.
-func data(t testing.TB, elem ...string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Fatal("go.mod not found above the test's folder")
-		}
-		dir = up
-	}
-	p := filepath.Join(append([]string{dir, "..", "shared", "data"}, elem...)...)
-	if _, err := os.Stat(p); err != nil {
-		if os.Getenv("SEKIMORI_REQUIRE") == "all" {
-			t.Fatalf("test data: %v", err)
-		}
-		t.Skipf("test data is absent: %v", err)
-	}
-	return p
-}
+	"sekimori/internal/require"
+)
 
 // leaf is what a test compares of a part.
 type leaf struct {
@@ -310,7 +285,7 @@ func TestFilenames(t *testing.T) {
 // messages must have the leaves that the suite lists; malformed ones must be
 // read without an error, and may be cut differently.
 func TestSuite(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(data(t, "mime-mail-parser"), "*", "*.eml"))
+	files, err := filepath.Glob(filepath.Join(require.Data(t, "mime-mail-parser"), "*", "*.eml"))
 	if err != nil || len(files) < 50 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
@@ -381,7 +356,7 @@ func suiteLeaves(t *testing.T, path string) []string {
 }
 
 func TestJapaneseMail(t *testing.T) {
-	dir := data(t, "mail-japanese")
+	dir := require.Data(t, "mail-japanese")
 	files, _ := filepath.Glob(filepath.Join(dir, "*.*"))
 	names := map[string]bool{}
 	for _, f := range files {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sekimori/internal/collect"
+	"sekimori/internal/require"
 	"sekimori/internal/store"
 )
 
@@ -17,7 +18,7 @@ func TestStored(t *testing.T) {
 	if testing.Short() {
 		t.Skip("imports the worlds into DuckDB")
 	}
-	root := data(t, "worlds")
+	root := require.Data(t, "worlds")
 	dirs, err := os.ReadDir(root)
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	"sekimori/dns"
 	"sekimori/dns/dnstest"
 	"sekimori/domain"
+	"sekimori/internal/require"
 	"sekimori/internal/store"
 	"sekimori/report/aggregate"
 )
@@ -144,32 +145,6 @@ func (j judgement) String() string {
 	fmt.Fprintf(&b, "\nbroken sources found %d of %d, called spoof %d; spoofed called ours %d of %d; forwarders right %d of %d",
 		j.found, j.broken, j.lost, j.spoofOurs, j.spoofed, j.indirectOK, j.indirect)
 	return b.String()
-}
-
-// data returns the folder of shared test data.
-func data(t testing.TB, parts ...string) string {
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Fatal("no go.mod above the test")
-		}
-		dir = up
-	}
-	path := filepath.Join(append([]string{dir, "..", "shared", "data"}, parts...)...)
-	if _, err := os.Stat(path); err != nil {
-		if os.Getenv("SEKIMORI_REQUIRE") == "all" {
-			t.Fatalf("test data is required: %v", err)
-		}
-		t.Skipf("shared test data is not there: %v", err)
-	}
-	return path
 }
 
 // loadTruth reads what a world says about itself, and its DNS.
@@ -304,7 +279,7 @@ func mustName(t testing.TB, s string) domain.Name {
 // TestWorlds asks about the simulated organisations and compares with their
 // truth, with the DNS and without.
 func TestWorlds(t *testing.T) {
-	root := data(t, "worlds")
+	root := require.Data(t, "worlds")
 	dirs, err := os.ReadDir(root)
 	if err != nil {
 		t.Fatal(err)

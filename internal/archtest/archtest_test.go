@@ -5,10 +5,12 @@ package archtest
 import (
 	"go/build"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"sekimori/internal/require"
 )
 
 const module = "sekimori"
@@ -16,6 +18,8 @@ const module = "sekimori"
 // layers gives each package its floor. A package absent from the list fails
 // the test: a new room is entered here first.
 var layers = map[string]int{
+	"internal/require": -1, // for tests only
+
 	"domain": 0, "message": 0, "explain": 0, "dns": 0, "dns/rr": 0, "dns/dnstest": 0,
 
 	"report/aggregate": 1,
@@ -51,7 +55,7 @@ var heavy = map[string]int{
 }
 
 func TestLayers(t *testing.T) {
-	root := moduleRoot(t)
+	root := require.Root(t)
 	found := map[string]bool{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
@@ -93,7 +97,7 @@ func TestLayers(t *testing.T) {
 				t.Errorf("%s imports %s, which has no layer", rel, dep)
 				continue
 			}
-			if depLayer > own || depLayer == own && !contains(beside[rel], dep) {
+			if depLayer > own || depLayer == own && !slices.Contains(beside[rel], dep) {
 				t.Errorf("%s (layer %d) imports %s (layer %d)", rel, own, dep, depLayer)
 			}
 		}
@@ -115,31 +119,5 @@ func TestRoomNames(t *testing.T) {
 				t.Errorf("package %s: %q says nothing about what it holds", pkg, bad)
 			}
 		}
-	}
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
-}
-
-func moduleRoot(t *testing.T) string {
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Fatal("no go.mod above the test")
-		}
-		dir = up
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"sekimori/internal/require"
 	"sekimori/internal/store"
 )
 
@@ -311,7 +312,7 @@ func TestHalfRead(t *testing.T) {
 
 // TestSampleMails reads the public messages that hold reports or do not.
 func TestSampleMails(t *testing.T) {
-	dir := data(t, "reports-parsedmarc")
+	dir := require.Data(t, "reports-parsedmarc")
 	for _, tt := range []struct {
 		pattern string
 		reports int64
@@ -340,7 +341,7 @@ func TestSampleMails(t *testing.T) {
 	// None of the odd messages is taken for a report, or breaks anything.
 	for _, suite := range []string{"mime-mail-parser", "arf-sisimai", "mail-japanese"} {
 		f := newFake()
-		res, err := f.importer(t).Import(context.Background(), []string{data(t, suite)})
+		res, err := f.importer(t).Import(context.Background(), []string{require.Data(t, suite)})
 		if err != nil || res.Reports != 0 || res.Files == 0 {
 			t.Errorf("%s: %s, %v", suite, summary(res), err)
 		}

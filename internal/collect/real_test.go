@@ -11,35 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"sekimori/internal/require"
 	"sekimori/internal/store"
 )
-
-// data returns the path of the shared test data, or skips the test.
-func data(t testing.TB, elem ...string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Fatal("go.mod not found above the test's folder")
-		}
-		dir = up
-	}
-	p := filepath.Join(append([]string{dir, "..", "shared", "data"}, elem...)...)
-	if _, err := os.Stat(p); err != nil {
-		if os.Getenv("SEKIMORI_REQUIRE") == "all" {
-			t.Fatalf("test data: %v", err)
-		}
-		t.Skipf("test data is absent: %v", err)
-	}
-	return p
-}
 
 // reportFiles are the 30 files that the README of the test data lists.
 func reportFiles(t testing.TB) []string {
@@ -53,7 +27,7 @@ func reportFiles(t testing.TB) []string {
 		"reports-schema-and-small/dmarcbis/*.xml",
 		"reports-schema-and-small/mail-dmarc/t/fixtures/test_dmarc.xml*",
 	} {
-		files, err := filepath.Glob(filepath.Join(data(t), filepath.FromSlash(pattern)))
+		files, err := filepath.Glob(filepath.Join(require.Data(t), filepath.FromSlash(pattern)))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", pattern, len(files), err)
 		}
@@ -95,7 +69,7 @@ func TestReportFiles(t *testing.T) {
 // is there once.
 func TestWorlds(t *testing.T) {
 	for _, world := range []string{"1", "2"} {
-		dir := data(t, "worlds", world)
+		dir := require.Data(t, "worlds", world)
 		var truth struct {
 			Domain  string
 			Sources map[string]struct{ Messages uint64 }

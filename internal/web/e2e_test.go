@@ -13,6 +13,7 @@ import (
 	"sekimori/dns/dnstest"
 	"sekimori/internal/advise"
 	"sekimori/internal/collect"
+	"sekimori/internal/require"
 	"sekimori/internal/store"
 )
 
@@ -33,10 +34,7 @@ func needBrowser(t *testing.T) (chromium string) {
 		missing = "the front end is not built: run npm run build in internal/web/ui"
 	}
 	if missing != "" {
-		if os.Getenv("SEKIMORI_REQUIRE") == "all" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
+		require.Missing(t, missing)
 	}
 	return chromium
 }
@@ -51,7 +49,7 @@ func browse(t *testing.T, url, shots string) {
 	cmd := exec.CommandContext(ctx, "node", "e2e/run.mjs", url)
 	cmd.Dir = "ui"
 	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium)
-	if os.Getenv("SEKIMORI_REQUIRE") == "all" {
+	if require.All() {
 		cmd.Env = append(cmd.Env, "EVERY=1")
 	}
 	if dir := os.Getenv("SEKIMORI_SCREENSHOTS"); dir != "" {

@@ -12,34 +12,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// shared returns a folder of the public test data, and skips where there is
-// none.
-func shared(t testing.TB, dir string) string {
-	t.Helper()
-	root, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-			break
-		}
-		if filepath.Dir(root) == root {
-			t.Fatal("no go.mod above the test")
-		}
-		root = filepath.Dir(root)
-	}
-	p := filepath.Join(root, "..", "shared", "data", dir)
-	if _, err := os.Stat(p); err != nil {
-		if os.Getenv("SEKIMORI_REQUIRE") == "all" {
-			t.Fatalf("test data is required and absent: %v", err)
-		}
-		t.Skipf("test data is absent: ../shared/data/%s", dir)
-	}
-	return p
-}
+	"sekimori/internal/require"
+)
 
 // unpack returns the report in a file: XML, gzip or zip by its first bytes.
 func unpack(t testing.TB, path string) []byte {
@@ -136,7 +111,7 @@ func TestSharedReports(t *testing.T) {
 	read := 0
 	for _, dir := range []string{parsedmarc + "/aggregate", parsedmarc + "/aggregate_invalid", parsedmarc + "/extract_report",
 		small + "/dmarcbis", small + "/mail-dmarc/t/fixtures"} {
-		err := filepath.WalkDir(shared(t, dir), func(path string, d fs.DirEntry, err error) error {
+		err := filepath.WalkDir(require.Data(t, dir), func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
@@ -183,7 +158,7 @@ func TestSharedReports(t *testing.T) {
 }
 
 func TestSharedEmpty(t *testing.T) {
-	b := unpack(t, filepath.Join(shared(t, "reports-parsedmarc"), "empty.xml"))
+	b := unpack(t, filepath.Join(require.Data(t, "reports-parsedmarc"), "empty.xml"))
 	if _, _, err := read(b); !errors.Is(err, ErrEmpty) {
 		t.Errorf("error is %v, want ErrEmpty", err)
 	}
@@ -192,7 +167,7 @@ func TestSharedEmpty(t *testing.T) {
 // TestSharedWorlds reads the reports of the simulated organisations: a dozen
 // receivers, each with its habits. All of them are whole.
 func TestSharedWorlds(t *testing.T) {
-	dir := shared(t, "worlds")
+	dir := require.Data(t, "worlds")
 	for _, world := range []string{"1", "2"} {
 		f, err := os.Open(filepath.Join(dir, world, "reports.tar.gz"))
 		if err != nil {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sekimori/internal/require"
 )
 
 // write writes a whole report.
@@ -256,14 +258,8 @@ func TestWriterFails(t *testing.T) {
 
 // TestSchema validates what is written against the schemas of both forms.
 func TestSchema(t *testing.T) {
-	dir := shared(t, "reports-schema-and-small")
-	xmllint, err := exec.LookPath("xmllint")
-	if err != nil {
-		if os.Getenv("SEKIMORI_REQUIRE") == "all" {
-			t.Fatal("xmllint is required and absent (Debian: libxml2-utils)")
-		}
-		t.Skip("xmllint is absent (Debian: libxml2-utils)")
-	}
+	dir := require.Data(t, "reports-schema-and-small")
+	xmllint := require.Program(t, "xmllint", "libxml2-utils")
 	tmp := t.TempDir()
 	old, err := os.ReadFile(filepath.Join(dir, "mail-dmarc-2013", "dmarc-report-2013-draft.xsd"))
 	if err != nil {
