@@ -173,7 +173,7 @@ func downloads(caption, export string, asks ...string) *listing {
 
 // answer words the verdict.
 func (v *domainView) answer(p *page, a *advise.Advice) {
-	next := nextPolicy(a.Policy)
+	next := nextPolicy(a)
 	switch a.Verdict {
 	case advise.Ready:
 		v.Tone, v.Mark = "good", "good"
@@ -196,10 +196,18 @@ func (v *domainView) answer(p *page, a *advise.Advice) {
 	}
 }
 
-// nextPolicy is the rung above.
-func nextPolicy(p string) string {
-	switch p {
-	case "quarantine", "reject":
+// nextPolicy is the rung to go on to: where the domain is ready, the one of the
+// record to publish (a domain without mail goes to reject at once), else the
+// one above.
+func nextPolicy(a *advise.Advice) string {
+	if a.Verdict == advise.Ready {
+		for _, tag := range strings.Split(a.NextRecord, ";") {
+			if p, ok := strings.CutPrefix(strings.TrimSpace(tag), "p="); ok && p != a.Policy {
+				return p
+			}
+		}
+	}
+	if a.Policy == "quarantine" || a.Policy == "reject" {
 		return "reject"
 	}
 	return "quarantine"
@@ -222,7 +230,7 @@ func ladderOf(a *advise.Advice) []rung {
 		switch {
 		case name == a.Policy, name == "none" && a.Policy == "":
 			r.State = "now"
-		case name == nextPolicy(a.Policy):
+		case name == nextPolicy(a):
 			r.State = "next"
 		}
 		out = append(out, r)
