@@ -1,6 +1,6 @@
 package collect
 
-// Add adds what another import did.
+// Add adds what another import did. Rejected is not nil afterwards.
 func (r *Result) Add(o Result) {
 	r.Files += o.Files
 	r.Reports += o.Reports
@@ -8,4 +8,7 @@ func (r *Result) Add(o Result) {
 	r.Messages = addMessages(r.Messages, o.Messages)
 	r.Duplicates += o.Duplicates
 	r.Rejected = append(r.Rejected, o.Rejected...)
+	if r.Rejected == nil {
+		r.Rejected = []Rejected{}
+	}
 }

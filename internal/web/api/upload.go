@@ -95,19 +95,8 @@ func (s *server) receive(ctx context.Context, in *uploadInput) (collect.Result, 
 		if err != nil {
 			return sum, err
 		}
-		sum = plus(sum, res)
+		sum.Add(res)
 	}
-}
-
-// plus adds the counts of two imports.
-func plus(a, b collect.Result) collect.Result {
-	a.Files += b.Files
-	a.Reports += b.Reports
-	a.Rows += b.Rows
-	a.Messages += b.Messages
-	a.Duplicates += b.Duplicates
-	a.Rejected = notNil(append(a.Rejected, b.Rejected...))
-	return a
 }
 
 // badForm is a form that cannot be taken apart.
