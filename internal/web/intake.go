@@ -75,13 +75,6 @@ type uploadResult struct {
 	Tone, Says    string
 }
 
-// add counts another file's result.
-func (r *uploadResult) add(one collect.Result) {
-	r.Files, r.Reports, r.Rows = r.Files+one.Files, r.Reports+one.Reports, r.Rows+one.Rows
-	r.Messages, r.Duplicates = r.Messages+one.Messages, r.Duplicates+one.Duplicates
-	r.Rejected = append(r.Rejected, one.Rejected...)
-}
-
 type importLine struct {
 	store.Import
 	Paths []string
@@ -148,7 +141,7 @@ func (s *server) upload(w http.ResponseWriter, r *http.Request, p *page) error {
 		if err != nil {
 			return s.uploadFault(err)
 		}
-		v.Result.add(one)
+		v.Result.Add(one)
 	}
 	if files == 0 {
 		v.Result, v.Problem = nil, p.text("web.upload.nothing")
