@@ -60,7 +60,12 @@ func (d *base64Reader) Read(p []byte) (int, error) {
 		if d.err != nil {
 			return 0, d.err
 		}
-		n, err := d.r.Read(d.in[:])
+		n, err := 0, error(nil)
+		if d.begun {
+			n, err = d.r.Read(d.in[:])
+		} else if n, err = io.ReadAtLeast(d.r, d.in[:], 256); err == io.ErrUnexpectedEOF {
+			err = io.EOF
+		}
 		if !d.begun && n > 0 {
 			d.begun, d.plain = true, notBase64(d.in[:n])
 		}

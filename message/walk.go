@@ -216,14 +216,15 @@ func (w *walker) multipart(p *Part, at place) error {
 	return nil
 }
 
-// preamble visits the text before the first boundary line, if there is any.
+// preamble visits the text before the first boundary line, if there is any,
+// without the white space that it begins with.
 func (w *walker) preamble(p *Part, at place, level int) error {
 	b := &body{w: w, adopt: level + 1}
-	start := make([]byte, 0, 512)
-	for len(bytes.TrimSpace(start)) == 0 {
-		start = start[:0]
-		n, err := b.Read(start[:cap(start)])
-		start = start[:n]
+	var buf [512]byte
+	var start []byte
+	for len(start) == 0 {
+		n, err := b.Read(buf[:])
+		start = bytes.TrimLeft(buf[:n], " \t\r\n")
 		if err == io.EOF && n == 0 {
 			return nil
 		}

@@ -390,6 +390,7 @@ func FuzzWalk(f *testing.F) {
 	f.Add([]byte("Content-Transfer-Encoding: quoted-printable\n\n=3D= \r\n=4"))
 	f.Add([]byte("Content-Transfer-Encoding: x-uuencode\n\nbegin 644 a\n#0V%T\n`\nend\n"))
 	f.Add([]byte("Content-Type: a/b; name*0*=UTF-8''%E5; name*1*=%A0%B1\n\n"))
+	f.Add([]byte("Content-Type: multipart/mixed\n\n\n\n\n\nC"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		run := func(r io.Reader) (string, error) {
 			var all strings.Builder
