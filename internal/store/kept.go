@@ -64,9 +64,10 @@ func (a *answers) put(key string, v *answer) {
 	a.of[key] = v
 }
 
-// kept returns the kept answer to a question about a domain, or works it out.
+// kept returns the kept answer to a question about a domain, or works it out
+// from the domain's number.
 // The slice returned is the caller's own.
-func kept[T any](ctx context.Context, s *Store, domain string, question []any, work func(context.Context) ([]T, int64, error)) ([]T, int64, error) {
+func kept[T any](ctx context.Context, s *Store, domain string, question []any, work func(context.Context, uint32) ([]T, int64, error)) ([]T, int64, error) {
 	id, ok := s.domains.id(domain)
 	if !ok {
 		return nil, 0, nil
@@ -82,7 +83,7 @@ func kept[T any](ctx context.Context, s *Store, domain string, question []any, w
 		s.kept.mu.Unlock()
 		version[0] = s.DomainVersion(domain)
 		at := time.Now()
-		rows, total, err := work(ctx)
+		rows, total, err := work(ctx, id)
 		if err == nil {
 			s.kept.put(key, &answer{value{rows, total}, version, at})
 		}

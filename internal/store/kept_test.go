@@ -21,7 +21,7 @@ func TestKept(t *testing.T) {
 	asked := 0
 	ask := func() int {
 		t.Helper()
-		rows, _, err := kept(t.Context(), s, "kept.example", []any{"test"}, func(context.Context) ([]int, int64, error) {
+		rows, _, err := kept(t.Context(), s, "kept.example", []any{"test"}, func(context.Context, uint32) ([]int, int64, error) {
 			asked++
 			return []int{asked}, 0, nil
 		})
@@ -58,7 +58,7 @@ func TestKept(t *testing.T) {
 		t.Errorf("%d answers wait to be worked out again, want 1", len(s.kept.waiting))
 	}
 	s.kept.turn.Unlock()
-	if _, _, err := kept(t.Context(), s, "kept.example", []any{"bad"}, func(context.Context) ([]int, int64, error) { return nil, 0, ErrNotFound }); err == nil {
+	if _, _, err := kept(t.Context(), s, "kept.example", []any{"bad"}, func(context.Context, uint32) ([]int, int64, error) { return nil, 0, ErrNotFound }); err == nil {
 		t.Error("an error was swallowed")
 	}
 	for i := range keptAnswers + 10 {

@@ -222,16 +222,12 @@ var addressSort = map[string]string{
 // address up to a dot, or a prefix such as 192.0.2.0/24. Cost: a scan of the
 // domain's records in the window.
 func (s *Store) SourceAddresses(ctx context.Context, domain, source string, w Window, p Page) ([]AddressTotals, int64, error) {
-	return kept(ctx, s, domain, []any{"SourceAddresses", source, w, p}, func(ctx context.Context) ([]AddressTotals, int64, error) {
-		return s.sourceAddresses(ctx, domain, source, w, p)
+	return kept(ctx, s, domain, []any{"SourceAddresses", source, w, p}, func(ctx context.Context, id uint32) ([]AddressTotals, int64, error) {
+		return s.sourceAddresses(ctx, id, source, w, p)
 	})
 }
 
-func (s *Store) sourceAddresses(ctx context.Context, domain, source string, w Window, p Page) ([]AddressTotals, int64, error) {
-	id, ok := s.domains.id(domain)
-	if !ok {
-		return nil, 0, nil
-	}
+func (s *Store) sourceAddresses(ctx context.Context, id uint32, source string, w Window, p Page) ([]AddressTotals, int64, error) {
 	order, err := p.order(addressSort, "(net, host)")
 	if err != nil {
 		return nil, 0, err
@@ -261,7 +257,7 @@ func (s *Store) sourceAddresses(ctx context.Context, domain, source string, w Wi
 		return err
 	})
 	if err == nil && len(out) == 0 && offset > 0 { // beyond the end: there is no row to say how many there are
-		_, count, err = s.SourceAddresses(ctx, domain, source, w, Page{Limit: 1, Search: p.Search})
+		_, count, err = s.sourceAddresses(ctx, id, source, w, Page{Limit: 1, Search: p.Search})
 	}
 	return out, count, err
 }
@@ -301,26 +297,29 @@ func addrRange(search string) string {
 	return fmt.Sprintf("net = %d AND host BETWEEN %d AND %d", first.net, first.host, last.host)
 }
 
-// SourceDaily returns each day of the window on which a source sent, oldest
-// first. Cost: a scan of the domain's records in the window.
-func (s *Store) SourceDaily(ctx context.Context, domain, source string, w Window) ([]DayTotals, error) {
-	rows, _, err := kept(ctx, s, domain, []any{"SourceDaily", source, w}, func(ctx context.Context) ([]DayTotals, int64, error) {
-		rows, err := s.sourceDaily(ctx, domain, source, w)
+// aboutSource answers a question about a source from its records in a window,
+// kept or by asking.
+func aboutSource[T any](ctx context.Context, s *Store, question, domain, source string, w Window,
+	ask func(ctx context.Context, sp span, from string, args []any) ([]T, error)) ([]T, error) {
+	rows, _, err := kept(ctx, s, domain, []any{question, source, w}, func(ctx context.Context, id uint32) ([]T, int64, error) {
+		sp := s.span(id, w)
+		from, args, err := s.sourceRecords(ctx, id, source, sp)
+		if err != nil {
+			return nil, 0, err
+		}
+		rows, err := ask(ctx, sp, from, args)
 		return rows, 0, err
 	})
 	return rows, err
 }
 
-func (s *Store) sourceDaily(ctx context.Context, domain, source string, w Window) ([]DayTotals, error) {
-	id, ok := s.domains.id(domain)
-	if !ok {
-		return nil, nil
-	}
-	sp := s.span(id, w)
-	from, args, err := s.sourceRecords(ctx, id, source, sp)
-	if err != nil {
-		return nil, err
-	}
+// SourceDaily returns each day of the window on which a source sent, oldest
+// first. Cost: a scan of the domain's records in the window.
+func (s *Store) SourceDaily(ctx context.Context, domain, source string, w Window) ([]DayTotals, error) {
+	return aboutSource(ctx, s, "SourceDaily", domain, source, w, s.sourceDaily)
+}
+
+func (s *Store) sourceDaily(ctx context.Context, sp span, from string, args []any) ([]DayTotals, error) {
 	q := fmt.Sprintf("SELECT %s, %s AS m, %s, %s, %s FROM (%s) GROUP BY day HAVING m > 0 ORDER BY day",
 		dayNumber("day"), total("m"), total("if(dkim_aligned OR spf_aligned, m, 0)"),
 		total("if(disposition = 'quarantine', m, 0)"), total("if(disposition = 'reject', m, 0)"),
@@ -334,23 +333,10 @@ const sourceMost = 1000
 // SourceReporters returns who reported a source, the most messages first, at
 // most 1,000. Cost: a scan of the domain's records in the window.
 func (s *Store) SourceReporters(ctx context.Context, domain, source string, w Window) ([]ReporterTotals, error) {
-	rows, _, err := kept(ctx, s, domain, []any{"SourceReporters", source, w}, func(ctx context.Context) ([]ReporterTotals, int64, error) {
-		rows, err := s.sourceReporters(ctx, domain, source, w)
-		return rows, 0, err
-	})
-	return rows, err
+	return aboutSource(ctx, s, "SourceReporters", domain, source, w, s.sourceReporters)
 }
 
-func (s *Store) sourceReporters(ctx context.Context, domain, source string, w Window) ([]ReporterTotals, error) {
-	id, ok := s.domains.id(domain)
-	if !ok {
-		return nil, nil
-	}
-	sp := s.span(id, w)
-	from, args, err := s.sourceRecords(ctx, id, source, sp)
-	if err != nil {
-		return nil, err
-	}
+func (s *Store) sourceReporters(ctx context.Context, sp span, from string, args []any) ([]ReporterTotals, error) {
 	q := fmt.Sprintf(`SELECT org, %s AS m, %s, count(*), %s, %s FROM (
 			SELECT org, seq, sum(m) AS m, sum(if(aligned, 0, m)) AS failing, min(a) AS a, max(b) AS b FROM (
 				SELECT org, seq, dkim_aligned OR spf_aligned AS aligned, %s AS m, %s AS a, %s AS b FROM %s)
@@ -358,7 +344,7 @@ func (s *Store) sourceReporters(ctx context.Context, domain, source string, w Wi
 		GROUP BY org HAVING m > 0 ORDER BY m DESC, org LIMIT %d`,
 		total("m"), total("failing"), dayNumber("min(a)"), dayNumber("max(b)"), sp.messages(), sp.firstDay(), sp.lastDay(), from, sourceMost)
 	var out []ReporterTotals
-	err = s.query(ctx, q, args, func(r *sql.Rows) error {
+	err := s.query(ctx, q, args, func(r *sql.Rows) error {
 		var org uint32
 		var t ReporterTotals
 		err := r.Scan(&org, &t.Messages, &t.Failing, &t.Reports, &t.FirstDay, &t.LastDay)
@@ -373,30 +359,17 @@ func (s *Store) sourceReporters(ctx context.Context, domain, source string, w Wi
 // at most 1,000. Cost: a scan of the domain's records in the window with their
 // lists of results, the dearest of the queries about a source.
 func (s *Store) SourceAuth(ctx context.Context, domain, source string, w Window) ([]AuthTotals, error) {
-	rows, _, err := kept(ctx, s, domain, []any{"SourceAuth", source, w}, func(ctx context.Context) ([]AuthTotals, int64, error) {
-		rows, err := s.sourceAuth(ctx, domain, source, w)
-		return rows, 0, err
-	})
-	return rows, err
+	return aboutSource(ctx, s, "SourceAuth", domain, source, w, s.sourceAuth)
 }
 
-func (s *Store) sourceAuth(ctx context.Context, domain, source string, w Window) ([]AuthTotals, error) {
-	id, ok := s.domains.id(domain)
-	if !ok {
-		return nil, nil
-	}
-	sp := s.span(id, w)
-	from, args, err := s.sourceRecords(ctx, id, source, sp)
-	if err != nil {
-		return nil, err
-	}
+func (s *Store) sourceAuth(ctx context.Context, sp span, from string, args []any) ([]AuthTotals, error) {
 	q := fmt.Sprintf(`WITH r AS NOT MATERIALIZED (SELECT dkim, spf, %s AS m FROM %s)
 		SELECT 'dkim' AS method, e.domain, e.selector AS detail, e.result, %s AS sum FROM (SELECT unnest(dkim) AS e, m FROM r) GROUP BY ALL HAVING sum > 0
 		UNION ALL
 		SELECT 'spf', e.domain, e.scope, e.result, %s AS sum FROM (SELECT unnest(spf) AS e, m FROM r) GROUP BY ALL HAVING sum > 0
 		ORDER BY sum DESC, method, 2, detail, 4 LIMIT %d`, sp.messages(), from, total("m"), total("m"), sourceMost)
 	var out []AuthTotals
-	err = s.query(ctx, q, args, func(r *sql.Rows) error {
+	err := s.query(ctx, q, args, func(r *sql.Rows) error {
 		var a AuthTotals
 		var detail string
 		err := r.Scan(&a.Method, &a.Domain, &detail, &a.Result, &a.Messages)
@@ -414,29 +387,16 @@ func (s *Store) sourceAuth(ctx context.Context, domain, source string, w Window)
 // SourceEnvelopes returns the names that a source's mail carries, the most
 // messages first, at most 1,000. Cost: a scan of the domain's records in the window.
 func (s *Store) SourceEnvelopes(ctx context.Context, domain, source string, w Window) ([]EnvelopeTotals, error) {
-	rows, _, err := kept(ctx, s, domain, []any{"SourceEnvelopes", source, w}, func(ctx context.Context) ([]EnvelopeTotals, int64, error) {
-		rows, err := s.sourceEnvelopes(ctx, domain, source, w)
-		return rows, 0, err
-	})
-	return rows, err
+	return aboutSource(ctx, s, "SourceEnvelopes", domain, source, w, s.sourceEnvelopes)
 }
 
-func (s *Store) sourceEnvelopes(ctx context.Context, domain, source string, w Window) ([]EnvelopeTotals, error) {
-	id, ok := s.domains.id(domain)
-	if !ok {
-		return nil, nil
-	}
-	sp := s.span(id, w)
-	from, args, err := s.sourceRecords(ctx, id, source, sp)
-	if err != nil {
-		return nil, err
-	}
+func (s *Store) sourceEnvelopes(ctx context.Context, sp span, from string, args []any) ([]EnvelopeTotals, error) {
 	q := fmt.Sprintf(`SELECT header_from, envelope_from, %s AS sum, %s FROM (
 			SELECT header_from, envelope_from, dkim_aligned OR spf_aligned AS aligned, %s AS m FROM %s)
 		GROUP BY header_from, envelope_from HAVING sum > 0 ORDER BY sum DESC, header_from, envelope_from LIMIT %d`,
 		total("m"), total("if(aligned, 0, m)"), sp.messages(), from, sourceMost)
 	var out []EnvelopeTotals
-	err = s.query(ctx, q, args, func(r *sql.Rows) error {
+	err := s.query(ctx, q, args, func(r *sql.Rows) error {
 		var e EnvelopeTotals
 		err := r.Scan(&e.HeaderFrom, &e.EnvelopeFrom, &e.Messages, &e.Failing)
 		out = append(out, e)
