@@ -23,12 +23,17 @@ const (
 type Type string
 
 const (
-	A     Type = "A"
-	AAAA  Type = "AAAA"
-	CNAME Type = "CNAME"
-	MX    Type = "MX"
-	PTR   Type = "PTR"
-	TXT   Type = "TXT"
+	A      Type = "A"
+	AAAA   Type = "AAAA"
+	CNAME  Type = "CNAME"
+	DNSKEY Type = "DNSKEY"
+	DS     Type = "DS"
+	MX     Type = "MX"
+	NS     Type = "NS"
+	PTR    Type = "PTR"
+	SOA    Type = "SOA"
+	TLSA   Type = "TLSA"
+	TXT    Type = "TXT"
 )
 
 // Errors that tell the ways of not getting records apart. A Resolver's error
@@ -42,14 +47,39 @@ var (
 // Answer is the records of one name and type, in presentation form without
 // the owner: an address, a host name, the concatenated strings of a TXT
 // record (each record one element; RFC 7208 §3.3), "10 mx.example.com." for MX.
+// Records may be shared with other answers and must not be written to.
+//
+// Security and Extended are also set beside an error where they are known: the
+// absence of a name can be Secure, a failure Bogus.
 type Answer struct {
 	Records  []string
 	TTL      time.Duration
 	Security Security
+	// Name is where the chain of aliases ended, without the final dot; empty
+	// where no alias was followed.
+	Name string
+	// Extended are the server's extended errors (RFC 8914), if it sent any.
+	Extended []ExtendedError
+}
+
+// ExtendedError is what a server says about an answer, or the lack of one
+// (RFC 8914 §2). Text is from outside and may say anything.
+type ExtendedError struct {
+	Code uint16 `json:"code"`
+	Text string `json:"text,omitempty"`
+}
+
+// Absent reports whether a Resolver's error says that there are no such
+// records: no such name, or none of this type. A failure is never absence.
+func Absent(err error) bool {
+	return errors.Is(err, ErrNameNotFound) || errors.Is(err, ErrNoData)
 }
 
 // Resolver answers questions. It is safe for concurrent use. A name need not
-// end in a dot; it is always taken as absolute.
+// end in a dot; it is always taken as absolute. It is raw text, not the
+// presentation form: every "." separates two labels, every other octet stands
+// for itself. A name that cannot exist (an empty label, one of more than 63
+// octets, more than 253 in all) gives ErrNameNotFound.
 type Resolver interface {
 	Lookup(ctx context.Context, name string, t Type) (Answer, error)
 }

@@ -124,14 +124,29 @@ func fieldColon[T string | []byte](line T) int {
 // ErrTooLarge is in every error that says that a limit was exceeded.
 var ErrTooLarge = errors.New("message exceeds a limit")
 
-// ReadHeader reads a header section up to and including the empty line that
-// ends it (RFC 5322 §2.1), or up to the end of the input. A line that belongs
-// to no field ends the section too and is left unread: what follows is the
-// body. max bounds the section in bytes; beyond it the error is ErrTooLarge.
-func ReadHeader(br *bufio.Reader, max int) (Header, error) {
+// Read reads the header section of a message, up to and including the empty
+// line that ends it (RFC 5322 §2.1), or up to the end of the input. A line that
+// belongs to no field ends the section too, as MTAs have it: it is the first
+// line of the body. The body is then read from the Reader returned, octet for
+// octet as it comes. A separator line of an mbox before the first field, and
+// empty lines there, are skipped. max bounds the section in octets, 0 means
+// the default of Limits; beyond it the error is ErrTooLarge.
+func Read(r io.Reader, max int) (Header, io.Reader, error) {
+	br, ok := r.(*bufio.Reader)
+	if !ok {
+		br = bufio.NewReaderSize(r, 16<<10)
+	}
 	w := walker{r: br, limits: Limits{Header: max}.withDefaults()}
-	return w.header(false)
+	h, err := w.header(true)
+	if err != nil || len(w.unread) == 0 {
+		return h, br, err
+	}
+	return h, io.MultiReader(bytes.NewReader(w.unread), br), nil
 }
+
+// ParseField makes a field of its octets: name, colon, value and folding, with
+// or without the last line end.
+func ParseField(raw string) (Field, bool) { return parseField(raw) }
 
 // header reads a header section. With boundaries on the stack, a boundary
 // line ends it as well, and is recorded as the walker's event.

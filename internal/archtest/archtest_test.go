@@ -20,11 +20,12 @@ const module = "sekimori"
 var layers = map[string]int{
 	"internal/require": -1, // for tests only
 
-	"domain": 0, "message": 0, "explain": 0, "dns": 0, "dns/rr": 0, "dns/dnstest": 0,
+	"domain": 0, "message": 0, "taglist": 0, "explain": 0, "dns": 0, "dns/rr": 0, "dns/dnstest": 0,
 
-	"report/aggregate": 1,
+	"report/aggregate": 1, "spf": 1, "dkim": 1, "arc": 1, "dmarc": 1, "authres": 1,
+	"bimi": 1, "mtasts": 1, "tlsrpt": 1, "dane": 1,
 
-	"internal/resolve": 2, "internal/store": 2,
+	"internal/resolve": 2, "internal/store": 2, "internal/check": 2, "internal/posture": 2,
 
 	"internal/collect": 3, "internal/sources": 3, "internal/advise": 3,
 
@@ -39,6 +40,8 @@ var layers = map[string]int{
 var beside = map[string][]string{
 	"dns/rr":              {"dns"},
 	"dns/dnstest":         {"dns", "dns/rr"},
+	// ARC signs and verifies as DKIM does, by reference (RFC 8617 §4.1.2).
+	"arc":                 {"dkim"},
 	"internal/advise":     {"internal/sources"},
 	"internal/web":        {"internal/web/api", "internal/web/access", "internal/locale"},
 	"internal/web/api":    {"internal/locale"},
