@@ -38,8 +38,8 @@ var layers = map[string]int{
 // beside lists the imports inside one layer that are allowed: a part and the
 // whole it belongs to.
 var beside = map[string][]string{
-	"dns/rr":              {"dns"},
-	"dns/dnstest":         {"dns", "dns/rr"},
+	"dns/rr":      {"dns"},
+	"dns/dnstest": {"dns", "dns/rr"},
 	// ARC signs and verifies as DKIM does, by reference (RFC 8617 §4.1.2).
 	"arc":                 {"dkim"},
 	"internal/advise":     {"internal/sources"},
