@@ -1,0 +1,119 @@
+package message
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// name returns a phrase as people read it, or the comment where there is none.
+func (p *addressParser) name(ph phrase) string {
+	if ph.words == 0 {
+		return p.clean(p.uncomment())
+	}
+	raw := p.s[ph.start:ph.end]
+	if !ph.marked {
+		return p.clean(raw)
+	}
+	if ph.words == 1 && raw[0] == '"' {
+		return p.clean(unquote(raw[1 : len(raw)-1]))
+	}
+	in := addressParser{s: raw}
+	var b strings.Builder
+	b.Grow(len(raw))
+	for n := 0; in.i < len(raw); n++ {
+		// It was read before: no errors, and progress in each round.
+		if in.space() != nil || in.i == len(raw) {
+			break
+		}
+		if n > 0 {
+			b.WriteByte(' ')
+		}
+		at := in.i
+		var ph phrase
+		if in.word(&ph) != nil {
+			break
+		}
+		if raw[at] == '"' {
+			b.WriteString(unquote(raw[at+1 : in.i-1]))
+		} else {
+			b.WriteString(raw[at:in.i])
+		}
+	}
+	return p.clean(b.String())
+}
+
+// uncomment returns the comment read last.
+func (p *addressParser) uncomment() string { return strings.Trim(unquote(p.note), " \t") }
+
+// clean decodes a display name and takes out what is not for showing.
+func (p *addressParser) clean(s string) string {
+	if s == "" {
+		return ""
+	}
+	if p.high && !utf8.ValidString(s) {
+		s = toUTF8([]byte(s), "")
+	}
+	if strings.Contains(s, "=?") {
+		s = DecodeWords(s)
+	} else if !p.high && strings.IndexByte(s, '\t') < 0 {
+		return s // nothing but printable ASCII
+	}
+	if strings.IndexFunc(s, unicode.IsControl) >= 0 || !utf8.ValidString(s) {
+		s = strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) {
+				return ' '
+			}
+			return r
+		}, strings.ToValidUTF8(s, "\ufffd"))
+	}
+	return strings.TrimSpace(s)
+}
+
+// unquote takes the backslashes off quoted pairs, and folding out.
+func unquote(s string) string {
+	if !strings.ContainsAny(s, "\\\r\n") {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; c {
+		case '\r', '\n':
+		case '\\':
+			if i++; i < len(s) && s[i] != '\r' && s[i] != '\n' {
+				b = append(b, s[i])
+			}
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+func isDotAtom(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if !isAtext(s[i]) && (s[i] != '.' || i == 0 || i == len(s)-1 || s[i-1] == '.') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isAtext: RFC 5322 §3.2.3, with all that is beyond ASCII (RFC 6532 §3.2).
+func isAtext(c byte) bool {
+	switch {
+	case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', c >= 0x80:
+		return true
+	}
+	return c > ' ' && strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0
+}
+
+// isDomainOctet: what a name may have in it, with its dots. Other characters
+// of atoms are in no name of a host, only in attempts to look like one.
+func isDomainOctet(c byte) bool {
+	switch {
+	case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', c >= 0x80:
+		return true
+	}
+	return c == '-' || c == '.' || c == '_'
+}
