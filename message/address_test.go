@@ -273,7 +273,7 @@ func wellFormed(t *testing.T, in string, a Address) {
 		t.Errorf("%q: local part %q", in, a.Local)
 	}
 	if a.Domain != "" && !strings.HasPrefix(a.Domain, "[") {
-		squeezed := strings.NewReplacer(" ", "", "\t", "", "\r\n", "").Replace(in)
+		squeezed := strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "").Replace(in)
 		if !strings.Contains(in, "(") && !strings.Contains(squeezed, "@"+a.Domain) {
 			t.Errorf("%q: domain %q does not stand behind an \"@\"", in, a.Domain)
 		}
