@@ -1,0 +1,246 @@
+package spf_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+
+	"sekimori/dns"
+	"sekimori/internal/require"
+	"sekimori/spf"
+)
+
+// scenario is one document of the suites: a zone and tests.
+type scenario struct {
+	Description string
+	Tests       map[string]suiteTest
+	Zonedata    map[string][]yaml.Node
+}
+
+type suiteTest struct {
+	Spec        any
+	Helo        string
+	Host        string
+	Mailfrom    string
+	Result      yaml.Node
+	Explanation string
+	Receiver    string
+	Header      string
+	Strict      *int
+}
+
+// results are the results that the suite accepts.
+func (c suiteTest) results(t *testing.T) []string {
+	var one string
+	if c.Result.Kind == yaml.ScalarNode {
+		if err := c.Result.Decode(&one); err != nil {
+			t.Fatal(err)
+		}
+		return []string{one}
+	}
+	var many []string
+	if err := c.Result.Decode(&many); err != nil {
+		t.Fatal(err)
+	}
+	return many
+}
+
+func (c suiteTest) input(t *testing.T) spf.Input {
+	ip, err := netip.ParseAddr(c.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spf.Input{IP: ip, Helo: c.Helo, MailFrom: c.Mailfrom}
+}
+
+func suite(t testing.TB, elem ...string) []scenario {
+	f, err := os.Open(require.Data(t, elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var all []scenario
+	d := yaml.NewDecoder(f)
+	for {
+		var s scenario
+		if err := d.Decode(&s); err != nil {
+			break
+		}
+		if s.Zonedata != nil || s.Tests != nil {
+			all = append(all, s)
+		}
+	}
+	if len(all) == 0 {
+		t.Fatal("no scenarios")
+	}
+	return all
+}
+
+// zone is zonedata as a Resolver. A name with TIMEOUT fails for every type
+// that it has no records of.
+type zone struct {
+	records map[string]map[dns.Type][]string
+	timeout map[string]bool
+}
+
+// newZone reads zonedata. Records of the type SPF stand for TXT where the name
+// has no TXT of its own, as the suite wants of its drivers.
+func newZone(t testing.TB, data map[string][]yaml.Node) *zone {
+	z := &zone{records: map[string]map[dns.Type][]string{}, timeout: map[string]bool{}}
+	for name, entries := range data {
+		name = strings.ToLower(name)
+		sets := map[dns.Type][]string{}
+		var old []string
+		hasTXT := false
+		for _, n := range entries {
+			if n.Kind == yaml.ScalarNode {
+				if n.Value != "TIMEOUT" {
+					t.Fatalf("%s: %q", name, n.Value)
+				}
+				z.timeout[name] = true
+				continue
+			}
+			var m map[string]yaml.Node
+			if err := n.Decode(&m); err != nil {
+				t.Fatal(err)
+			}
+			for typ, v := range m {
+				text := scalar(t, v)
+				switch typ {
+				case "SPF":
+					old = append(old, text)
+				case "TXT":
+					hasTXT = true
+					if text != "NONE" {
+						sets[dns.TXT] = append(sets[dns.TXT], text)
+					}
+				case "MX":
+					var pair []string
+					if err := v.Decode(&pair); err != nil {
+						t.Fatal(err)
+					}
+					sets[dns.MX] = append(sets[dns.MX], pair[0]+" "+strings.TrimSuffix(pair[1], ".")+".")
+				default:
+					sets[dns.Type(typ)] = append(sets[dns.Type(typ)], text)
+				}
+			}
+		}
+		if !hasTXT && old != nil {
+			sets[dns.TXT] = old
+		}
+		z.records[name] = sets
+	}
+	return z
+}
+
+// scalar is a value as octets: the suites mean U+0096 as the octet 0x96.
+func scalar(t testing.TB, n yaml.Node) string {
+	var parts []string
+	if n.Kind == yaml.SequenceNode {
+		if err := n.Decode(&parts); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		parts = []string{n.Value}
+	}
+	var b []byte
+	for _, r := range strings.Join(parts, "") {
+		if r > 255 {
+			t.Fatalf("rune %q", r)
+		}
+		b = append(b, byte(r))
+	}
+	return string(b)
+}
+
+func (z *zone) Lookup(ctx context.Context, name string, typ dns.Type) (dns.Answer, error) {
+	fail := func(err error) (dns.Answer, error) { return dns.Answer{}, fmt.Errorf("%s %s: %w", name, typ, err) }
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	for range 8 {
+		for _, l := range strings.Split(name, ".") {
+			if l == "" || len(l) > 63 {
+				return fail(dns.ErrNameNotFound)
+			}
+		}
+		sets, ok := z.records[name]
+		switch {
+		case len(sets[typ]) > 0:
+			return dns.Answer{Records: slices.Clone(sets[typ])}, nil
+		case z.timeout[name]:
+			return fail(dns.ErrTemporary)
+		case !ok:
+			return fail(dns.ErrNameNotFound)
+		case len(sets[dns.CNAME]) == 0:
+			return fail(dns.ErrNoData)
+		}
+		name = strings.ToLower(strings.TrimSuffix(sets[dns.CNAME][0], "."))
+	}
+	return fail(dns.ErrTemporary)
+}
+
+func runSuite(t *testing.T, all []scenario, except map[string]string) (ran int) {
+	for _, s := range all {
+		z := newZone(t, s.Zonedata)
+		v := spf.Verifier{Resolver: z}
+		for name, c := range s.Tests {
+			ran++
+			want := c.results(t)
+			got := v.Verify(context.Background(), c.input(t))
+			key := s.Description + "/" + name
+			ok := slices.Contains(want, string(got.Status))
+			if ok && got.Status == spf.Fail && c.Explanation != "" {
+				expect := c.Explanation
+				if expect == "DEFAULT" {
+					expect = ""
+				}
+				ok = got.Explanation == expect
+			}
+			if clause, exempt := except[key]; exempt {
+				if ok {
+					t.Errorf("%s agrees with the suite: take it off the table (%s)", key, clause)
+				}
+				continue
+			}
+			if !ok {
+				t.Errorf("%s: got %s %q (%v), want %v %q", key, got.Status, got.Explanation, got.Err, want, c.Explanation)
+			}
+			if (got.Err == nil) != (got.Status != spf.TempError && got.Status != spf.PermError) && !errors.Is(got.Err, spf.ErrBadDomain) {
+				t.Errorf("%s: status %s with error %v", key, got.Status, got.Err)
+			}
+		}
+	}
+	return ran
+}
+
+// exceptions lists the tests of the suites whose result is not ours, each with
+// the clause that justifies it. The RFC 7208 suite has none; where the RFC 4408
+// suite differs from RFC 7208, it accepts both results.
+var exceptions = map[string]string{
+	// pyspf's own tests of its lax and harsh modes.
+	"/default-modifier":       "RFC 7208 §6: an unknown modifier is ignored; default= was dropped before RFC 4408",
+	"/default-modifier-harsh": "RFC 7208 §2.6: there is no result \"ambiguous\"",
+}
+
+func TestSuites(t *testing.T) {
+	for _, c := range []struct {
+		folder, file string
+		tests        int
+	}{
+		{"spf-rfc7208-suite", "rfc7208-tests.yml", 203},
+		{"spf-rfc7208-suite", "rfc4408-tests.yml", 191},
+		{"spf-pyspf-extra", "test.yml", 16},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			if n := runSuite(t, suite(t, c.folder, c.file), exceptions); n != c.tests {
+				t.Errorf("%d tests, want %d", n, c.tests)
+			}
+		})
+	}
+}
