@@ -5,8 +5,8 @@
 //	go run ./examples/generate -out examples/month
 //
 // writes examples/month/reports (what receivers sent, in all the shapes that
-// receivers use) and examples/month/zone (every name a reader of the reports
-// would look up). The output is the same on every run and every machine. All
+// receivers use), examples/month/zone (every name a reader of the reports would
+// look up) and examples/month/messages (one message of each kind). The output is the same on every run and every machine. All
 // names end in .example and all addresses are reserved ones (RFC 5737, RFC
 // 3849, RFC 2544, RFC 6598): nobody real is accused of anything.
 package main
@@ -59,6 +59,9 @@ func generate(dir string) (totals, error) {
 	if err := os.WriteFile(filepath.Join(dir, "zone"), w.zone(), 0o644); err != nil {
 		return totals{}, err
 	}
+	if err := writeLetters(filepath.Join(dir, "messages")); err != nil {
+		return totals{}, err
+	}
 	return o.totals, nil
 }
 
@@ -72,7 +75,7 @@ func clear(dir string) error {
 		if _, err := os.Stat(filepath.Join(dir, marker)); err != nil {
 			return fmt.Errorf("%s is not empty and was not written by this program: name a new folder", dir)
 		}
-		for _, name := range []string{"reports", "zone"} {
+		for _, name := range []string{"reports", "zone", "messages"} {
 			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 				return err
 			}

@@ -2,7 +2,7 @@ package main
 
 import (
 	"cmp"
-	"crypto/sha256"
+	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
 	"net/netip"
@@ -134,10 +134,10 @@ func organization(s string) string {
 	return strings.Join(l[max(0, len(l)-2):], ".")
 }
 
-// key publishes an Ed25519 key (RFC 8463) that nobody holds the other half of.
+// key publishes the Ed25519 key (RFC 8463) that privateKey signs with.
 func (m *ministry) key(name string) {
-	sum := sha256.Sum256([]byte(name))
-	m.record(name, "v=DKIM1; k=ed25519; p="+base64.StdEncoding.EncodeToString(sum[:]))
+	public := privateKey(name).Public().(ed25519.PublicKey)
+	m.record(name, "v=DKIM1; k=ed25519; p="+base64.StdEncoding.EncodeToString(public))
 }
 
 // zone writes the names that a reader of the reports looks up, as a master
