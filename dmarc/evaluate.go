@@ -172,17 +172,20 @@ func (v *Verifier) conclude(d *Discovery, r *Result) {
 			by[1] = true
 		}
 	}
-	if by[0] {
-		r.AlignedBy = append(r.AlignedBy, "spf")
-	}
-	if by[1] {
-		r.AlignedBy = append(r.AlignedBy, "dkim")
+	var shown []string
+	switch {
+	case by[0] && by[1]:
+		r.AlignedBy, shown = []string{"spf", "dkim"}, []string{"SPF", "DKIM"}
+	case by[0]:
+		r.AlignedBy, shown = []string{"spf"}, []string{"SPF"}
+	case by[1]:
+		r.AlignedBy, shown = []string{"dkim"}, []string{"DKIM"}
 	}
 	switch {
 	case r.AlignedBy != nil:
 		// §5.3.5: one is enough.
 		r.Status, r.Err = Pass, nil
-		r.Reason = explain.Step{Code: "dmarc.pass", Args: explain.Args{"methods": r.AlignedBy}, Ref: "RFC 9989 §5.3.5"}
+		r.Reason = explain.Step{Code: "dmarc.pass", Args: explain.Args{"methods": shown}, Ref: "RFC 9989 §5.3.5"}
 		r.Steps = append(r.Steps, r.Reason)
 		return
 	case doubt:

@@ -1,11 +1,13 @@
 package dmarc_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -263,4 +265,101 @@ func TestAuthHeadersSuite(t *testing.T) {
 			t.Errorf("%s: from %s, want %s", c.Message, r.From, *c.HeaderFrom)
 		}
 	}
+}
+
+// TestMilterSuite takes the DMARC results of the authentication_milter set:
+// the records of its zone, and what passed from the results that the set itself
+// has for SPF and DKIM, as this package evaluates neither.
+func TestMilterSuite(t *testing.T) {
+	var suite struct {
+		Cases []struct {
+			Desc, Source string
+			Output       string `json:"expected_output"`
+			MailFrom     any
+			Helo         any                 `json:"ptr_or_helo"`
+			Results      map[string][]string `json:"expected_results"`
+		}
+	}
+	readJSON(t, &suite, "auth-authentication-milter", "cases.json")
+	dir := require.Data(t, "auth-authentication-milter")
+	raw, err := os.ReadFile(filepath.Join(dir, "zonefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := &zone{txt: map[string][]string{}}
+	records := regexp.MustCompile(`(?m)^(_dmarc\.\S+)\.\s.*TXT\s+\( "([^"]*)" \)`)
+	for _, m := range records.FindAllStringSubmatch(string(raw), -1) {
+		z.txt[m[1]] = []string{m[2]}
+	}
+	if len(z.txt) != 4 {
+		t.Fatalf("%d records in the zone, want 4", len(z.txt))
+	}
+	signed := regexp.MustCompile(`(?m)^    dkim=pass [^;]*header\.d=([^\s;]+)`)
+	published := regexp.MustCompile(`dmarc=(\w+) policy\.published-domain-policy=(\w+) [^;]*policy\.evaluated-disposition=(\w+)`)
+	v := &dmarc.Verifier{Resolver: z, Options: dmarc.Options{EachAuthor: true}}
+	// Where the set has another result than the RFC, by source, and why.
+	exceptions := map[string]dmarc.Status{
+		// From is a quoted display name over lines of which many are white space
+		// only, and an address: obsolete folding, which "MUST be accepted"
+		// (RFC 5322 §4, §4.2). The domain is example.com, without a record.
+		"data/source/spam_headers.eml": dmarc.NoRecord,
+	}
+	ran := 0
+	for _, c := range suite.Cases {
+		mailFrom, one := c.MailFrom.(string)
+		want := c.Results["dmarc"]
+		if len(want) == 0 || !one {
+			continue // no result of DMARC, or several messages in one session
+		}
+		ran++
+		read := func(p string) []byte {
+			b, err := os.ReadFile(filepath.Join(dir, p))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		h, _, err := message.Read(bytes.NewReader(read(c.Source)), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The results the set has for SPF and DKIM, in its first field.
+		out := read(c.Output)
+		first := out[:bytes.Index(out, []byte("\nReceived-SPF"))+1]
+		if len(first) == 0 {
+			first = out
+		}
+		var passed []dmarc.Identifier
+		if slices.Contains(c.Results["spf"], "pass") {
+			_, d := message.SplitAddress(mailFrom)
+			if d == "" {
+				d = c.Helo.(string) // a null reverse-path (RFC 7208 §2.4)
+			}
+			passed = append(passed, dmarc.Identifier{Method: "spf", Domain: name(t, d)})
+		}
+		if slices.Contains(c.Results["dkim"], "pass") {
+			for _, m := range signed.FindAllSubmatch(first, -1) {
+				passed = append(passed, dmarc.Identifier{Method: "dkim", Domain: name(t, string(m[1]))})
+			}
+		}
+		r := v.Evaluate(context.Background(), v.DiscoverFrom(context.Background(), h), passed)
+		// Of several domains, the strictest policy of those that fail (RFC 9989
+		// §11.5): the first in the set's lists.
+		status, ok := exceptions[c.Source]
+		if !ok {
+			status = dmarc.Status(want[0])
+		}
+		if r.Status != status {
+			t.Errorf("%s (%s): %s, want %s\n%v", c.Desc, c.Output, r.Status, status, r.Steps)
+		}
+		if m := published.FindSubmatch(first); m != nil && r.Status != dmarc.NoRecord {
+			if string(r.Policy) != string(m[2]) || string(r.Disposition) != string(m[3]) {
+				t.Errorf("%s (%s): policy %s, disposition %s, want %s and %s", c.Desc, c.Output, r.Policy, r.Disposition, m[2], m[3])
+			}
+		}
+	}
+	if ran < 48 {
+		t.Errorf("%d cases ran", ran)
+	}
+	t.Logf("%d cases with a result of DMARC", ran)
 }

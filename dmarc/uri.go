@@ -79,7 +79,7 @@ func ParseURI(s string) (URI, error) {
 	}
 	rest, _, _ = strings.Cut(rest, "?") // RFC 6068: header fields follow
 	at := strings.LastIndexByte(rest, '@')
-	if at <= 0 {
+	if at <= 0 || strings.HasPrefix(rest, "//") { // RFC 6068 §2: mailto has no authority
 		return URI{}, errMailto
 	}
 	local, host := unescape(rest[:at]), unescape(rest[at+1:])
