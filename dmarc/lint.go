@@ -353,9 +353,9 @@ func (l *linter) badURI(f Fault, kept []string) []string {
 		l.add(explain.Error, "dmarc.lint.uri", explain.Args{"uri": text}, ref, text)
 	}
 	for _, try := range [...]string{
+		strings.Replace(f.Text, "mailto://", "mailto:", 1),
 		strings.ReplaceAll(f.Text, "!", "%21"),
 		"mailto:" + strings.TrimLeft(f.Text, ":/"),
-		strings.Replace(f.Text, "mailto://", "mailto:", 1),
 		strings.Map(func(r rune) rune { // white space and brackets that slipped in
 			if strings.ContainsRune(" \t<>\"'", r) {
 				return -1
