@@ -120,7 +120,7 @@ func (e *evaluation) include(t *Term, target string) matching {
 		return matching{status: PermError, err: fmt.Errorf("%s: %w", clip(t.Text()), ErrNoRecord), step: e.stepBadTarget(t)}
 	}
 	o := e.check(target)
-	m := matching{step: e.stepInclude(t, target, o)}
+	m := matching{step: e.stepInclude(t, o)}
 	switch o.status {
 	case Pass:
 		m.matched = true

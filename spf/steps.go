@@ -115,9 +115,9 @@ func stepDefault() explain.Step {
 	return explain.Step{Code: "spf.default", Ref: "RFC 7208 §4.7"}
 }
 
-func stepRedirect(t *Term, to string, next explain.Step) explain.Step {
-	return explain.Step{Code: "spf.redirect", Args: explain.Args{"term": clip(t.Text()), "domain": clip(to)},
-		Ref: "RFC 7208 §6.1", Children: []explain.Step{next}}
+func stepRedirect(t *Term, o outcome) explain.Step {
+	return explain.Step{Code: "spf.redirect", Args: explain.Args{"term": clip(t.Text()), "record": clip(o.record), "result": o.status.arg()},
+		Ref: "RFC 7208 §6.1", Children: o.steps}
 }
 
 func stepAll(t *Term) explain.Step {
@@ -177,9 +177,10 @@ func (e *evaluation) stepLimit(code string, t *Term, limit int, children ...expl
 	return explain.Step{Code: code, Args: explain.Args{"term": clip(t.Text()), "limit": int64(limit)}, Ref: "RFC 7208 §4.6.4", Children: children}
 }
 
-func (e *evaluation) stepInclude(t *Term, to string, o outcome) explain.Step {
-	s := explain.Step{Ref: "RFC 7208 §5.2", Children: []explain.Step{o.step},
-		Args: explain.Args{"term": clip(t.Text()), "domain": clip(to), "result": string(o.status)}}
+// stepInclude holds the record that an include led to, and its terms below.
+func (e *evaluation) stepInclude(t *Term, o outcome) explain.Step {
+	s := explain.Step{Ref: "RFC 7208 §5.2", Children: o.steps,
+		Args: explain.Args{"term": clip(t.Text()), "record": clip(o.record), "result": o.status.arg()}}
 	switch o.status {
 	case Pass:
 		s.Code = "spf.match.include"
@@ -189,6 +190,21 @@ func (e *evaluation) stepInclude(t *Term, to string, o outcome) explain.Step {
 		s.Code = "spf.include-failed"
 	}
 	return s
+}
+
+// arg is the status as argument, without an allocation.
+func (s Status) arg() any {
+	switch s {
+	case Pass:
+		return "pass"
+	case Fail:
+		return "fail"
+	case SoftFail:
+		return "softfail"
+	case Neutral:
+		return "neutral"
+	}
+	return string(s)
 }
 
 func stepNoExplanation(t *Term, target string) explain.Step {

@@ -202,7 +202,10 @@ func (v *Verifier) evaluate(ctx context.Context, in Input, id Identity, local, d
 			res.Mechanism = o.term.Text()
 		}
 	}
-	children := []explain.Step{o.step}
+	children := o.steps
+	if o.record != "" {
+		children = []explain.Step{stepRecord(name, o.record, o.steps)}
+	}
 	if o.status == Fail && o.explain != nil {
 		var step explain.Step
 		res.Explanation, step = e.explanation(o.explain, o.domain)
@@ -216,11 +219,11 @@ func (v *Verifier) evaluate(ctx context.Context, in Input, id Identity, local, d
 type outcome struct {
 	status  Status
 	err     error
-	record  string // of the domain asked about, as published
-	domain  string // whose directive matched: another after a redirect
-	term    *Term  // that matched, nil for none
-	explain *Term  // the exp modifier of domain's record
-	step    explain.Step
+	record  string         // of the domain asked about, as published
+	domain  string         // whose directive matched: another after a redirect
+	term    *Term          // that matched, nil for none
+	explain *Term          // the exp modifier of domain's record
+	steps   []explain.Step // a record's terms, or why there is none
 }
 
 // check is check_host() for a domain in presentation form without a final dot,
@@ -229,25 +232,24 @@ func (e *evaluation) check(name string) outcome {
 	texts, err := e.ask(name, dns.TXT)
 	if err != nil && !dns.Absent(err) {
 		// RFC 7208 §4.4: server failure, or no answer in time
-		return outcome{status: TempError, err: err, step: stepNoAnswer(name, dns.TXT, err)}
+		return outcome{status: TempError, err: err, steps: []explain.Step{stepNoAnswer(name, dns.TXT, err)}}
 	}
 	txt, n := pick(texts)
 	switch {
 	case n == 0: // RFC 7208 §4.3, §4.5
-		return outcome{status: None, step: stepNoRecord(name)}
+		return outcome{status: None, steps: []explain.Step{stepNoRecord(name)}}
 	case n > 1: // RFC 7208 §4.5
 		return outcome{status: PermError, err: fmt.Errorf("%s: %w", clip(name), ErrMultipleRecords),
-			step: stepMultiple(name, n)}
+			steps: []explain.Step{stepMultiple(name, n)}}
 	}
 	r, bad := parse(txt)
 	if bad != nil {
 		// RFC 7208 §4.6: syntax errors anywhere
 		return outcome{status: PermError, err: fmt.Errorf("%s: %w", clip(name), bad), record: txt,
-			step: stepRecord(name, txt, []explain.Step{stepSyntax(bad)})}
+			steps: []explain.Step{stepSyntax(bad)}}
 	}
 	o := e.record(r, name)
 	o.record = txt
-	o.step = stepRecord(name, txt, o.step.Children)
 	return o
 }
 
@@ -262,8 +264,7 @@ func pick(texts []string) (txt string, n int) {
 	return txt, n
 }
 
-// record evaluates the terms of a record (RFC 7208 §4.6). The outcome's step
-// has only children.
+// record evaluates the terms of a record (RFC 7208 §4.6).
 func (e *evaluation) record(r *Record, name string) outcome {
 	o := outcome{domain: name, explain: r.Explanation()}
 	steps := make([]explain.Step, 0, min(len(r.Terms)+1, 8))
@@ -296,24 +297,24 @@ func (e *evaluation) record(r *Record, name string) outcome {
 		default:
 			continue
 		}
-		o.step.Children = steps
+		o.steps = steps
 		return o
 	}
 	redirect := r.Redirect()
 	if redirect == nil { // RFC 7208 §4.7
 		o.status = Neutral
-		o.step.Children = append(steps, stepDefault())
+		o.steps = append(steps, stepDefault())
 		return o
 	}
 	// RFC 7208 §6.1. A record with all never comes here.
 	to, m := e.enter(redirect, name)
 	if m.err != nil {
 		o.status, o.err = m.status, m.err
-		o.step.Children = append(steps, m.step)
+		o.steps = append(steps, m.step)
 		return o
 	}
 	next := e.check(to)
-	o.step.Children = append(steps, stepRedirect(redirect, to, next.step))
+	o.steps = append(steps, stepRedirect(redirect, next))
 	o.status, o.err, o.term, o.domain, o.explain = next.status, next.err, next.term, next.domain, next.explain
 	if o.status == None {
 		o.status, o.err = PermError, fmt.Errorf("%s: redirect=%s: %w", clip(name), clip(to), ErrNoRecord)
