@@ -179,9 +179,6 @@ func (l *linter) lintSyntax() bool {
 func (l *linter) fault(t *Term, err *SyntaxError) {
 	args := explain.Args{"term": clip(t.text), "octet": int64(err.Offset + 1)}
 	l.mend(explain.Error, string(err.Cause), t.text, args, "RFC 7208 §4.6")
-	if fixed := mendTerm(t.text); fixed != t.text {
-		args["instead"] = clip(fixed)
-	}
 }
 
 // lintTerms looks at what the terms say.

@@ -45,8 +45,8 @@ type SyntaxError struct {
 
 // Error says what is wrong and where.
 func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("spf record, octet %d: term %q: %s", e.Offset+1, clip(e.Term),
-		strings.ReplaceAll(strings.TrimPrefix(string(e.Cause), "spf.syntax."), "-", " "))
+	what := string(e.Cause[strings.LastIndexByte(string(e.Cause), '.')+1:])
+	return fmt.Sprintf("spf record, octet %d: term %q: %s", e.Offset+1, clip(e.Term), strings.ReplaceAll(what, "-", " "))
 }
 
 // maxTerms bounds the terms of a record, and so the memory that one takes. The
