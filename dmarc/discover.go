@@ -43,7 +43,7 @@ type Discovery struct {
 // for Method PSL, RFC 7489 §6.6.3). It asks at most 8 names, and one more where
 // the policy depends on whether the Author Domain exists.
 func (v *Verifier) Discover(ctx context.Context, author domain.Name) *Discovery {
-	d := &Discovery{Author: author, Method: v.method()}
+	d := &Discovery{Author: author, Method: v.method(), steps: make([]explain.Step, 0, 4)}
 	d.tree.resolver, d.tree.dup, d.tree.sequential = v.Resolver, v.Options.Duplicates, v.Options.Sequential
 	if author.IsZero() {
 		return d.end(PermError, explain.Step{Code: "dmarc.from-no-domain", Ref: "RFC 9989 §5.3.1"})

@@ -1,6 +1,7 @@
 package dmarc
 
 import (
+	"slices"
 	"strings"
 
 	"sekimori/taglist"
@@ -58,6 +59,9 @@ func parse(txt string, dup Duplicates) (*Record, error) {
 			r.clear(t.Name)
 		}
 		r.read(t)
+	}
+	if len(r.Faults) > 1 {
+		slices.SortStableFunc(r.Faults, func(a, b Fault) int { return a.Offset - b.Offset })
 	}
 	if repeated && dup == InvalidRecord {
 		// RFC 6376 §3.2: a list with a name twice is invalid as a whole.

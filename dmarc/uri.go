@@ -87,7 +87,10 @@ func ParseURI(s string) (URI, error) {
 	if err != nil || strings.TrimSpace(host) != host || !printable(local) {
 		return URI{}, errMailto
 	}
-	u.Address, u.Host = local+"@"+name.String(), name
+	u.Address, u.Host = rest, name
+	if local != rest[:at] || name.String() != rest[at+1:] {
+		u.Address = local + "@" + name.String()
+	}
 	return u, nil
 }
 
