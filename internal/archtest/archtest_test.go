@@ -30,7 +30,7 @@ var layers = map[string]int{
 	"internal/collect": 3, "internal/sources": 3, "internal/advise": 3,
 
 	"internal/locale": 4, "internal/web/access": 4, "internal/web/api": 4, "internal/web": 4,
-	"internal/handoff": 4, "internal/cli": 4, "internal/archtest": 4,
+	"internal/handoff": 4, "internal/cli": 4, "internal/archtest": 4, "internal/differential": 4,
 
 	"cmd/sekimori": 5, "examples/generate": 5, "bench": 5,
 }
