@@ -8,7 +8,6 @@ import (
 
 	"sekimori/dns"
 	"sekimori/explain"
-	"sekimori/message"
 )
 
 // finish works one result out.
@@ -17,8 +16,9 @@ func (n *Verification) finish(ctx context.Context, c *candidate, r *Result, buf 
 	r.Signature = sig
 	r.Domain, r.Selector, r.Algorithm, r.Identity = sig.Domain, sig.Selector, sig.Algorithm, sig.Identity
 	r.Steps = make([]explain.Step, 0, 6)
-	r.say("dkim.signature-found", "RFC 6376 §3.5", explain.Args{
-		"domain": clip(sig.Domain.Unicode()), "selector": clip(sig.Selector), "algorithm": clip(string(sig.Algorithm))})
+	c.args = explain.Args{
+		"domain": clip(sig.Domain.Unicode()), "selector": clip(sig.Selector), "algorithm": clip(string(sig.Algorithm))}
+	r.say("dkim.signature-found", "RFC 6376 §3.5", c.args)
 	if c.err != nil {
 		r.decide(PermError, c.err)
 		return
@@ -42,7 +42,7 @@ func (n *Verification) finish(ctx context.Context, c *candidate, r *Result, buf 
 		r.say("dkim.created-in-future", "RFC 6376 §3.5", explain.Args{"created": stamp(sig.Created), "now": stamp(n.now)})
 	}
 	if r.Testing {
-		r.say("dkim.testing", "RFC 6376 §3.6.1", explain.Args{"domain": clip(sig.Domain.Unicode())})
+		r.say("dkim.testing", "RFC 6376 §3.6.1", c.args)
 	}
 	n.conclude(c, r, bodyOK, signed)
 }
@@ -50,17 +50,10 @@ func (n *Verification) finish(ctx context.Context, c *candidate, r *Result, buf 
 // await waits for the answer to the question for the key.
 func (n *Verification) await(ctx context.Context, c *candidate, r *Result) ([]*Key, bool) {
 	k := c.key
-	select {
-	case <-k.done:
-	default:
-		select {
-		case <-k.done:
-		case <-ctx.Done():
-			e := keyStep("dkim.key-temporary", k.name)
-			r.decide(TempError, e)
-			r.Err = ctx.Err()
-			return nil, false
-		}
+	if !k.wait(ctx) {
+		r.decide(TempError, keyStep("dkim.key-temporary", k.name))
+		r.Err = ctx.Err()
+		return nil, false
 	}
 	r.Security = k.answer.Security
 	if k.err == nil {
@@ -83,6 +76,25 @@ func (n *Verification) await(ctx context.Context, c *candidate, r *Result) ([]*K
 		r.Err = k.err
 	}
 	return nil, false
+}
+
+// wait reports whether the answer came before ctx ended. An answer that is
+// there counts, whatever became of ctx.
+func (k *keyLookup) wait(ctx context.Context) bool {
+	if k.done == nil {
+		return true
+	}
+	select {
+	case <-k.done:
+		return true
+	default:
+	}
+	select {
+	case <-k.done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func keyStep(code, name string) *Error {
@@ -156,18 +168,12 @@ func (n *Verification) body(c *candidate, r *Result) bool {
 func (n *Verification) headerDigest(c *candidate, buf *scratch) [sha256.Size]byte {
 	canon := c.sig.HeaderCanon
 	b := n.fields.AppendSigned(buf.header[:0], canon, c.sig.Headers)
-	b = appendLast(b, canon, WithoutValue(c.field))
+	b = AppendSelf(b, canon, c.field)
 	digest := sha256.Sum256(b)
 	if cap(b) <= 1<<20 {
 		buf.header = b
 	}
 	return digest
-}
-
-// appendLast appends the signature's own field, without its last CRLF.
-func appendLast(b []byte, c message.Canonicalization, f message.Field) []byte {
-	b = c.AppendField(b, f)
-	return b[:len(b)-2]
 }
 
 // match verifies the signature with the keys that are acceptable.
@@ -187,7 +193,7 @@ func (n *Verification) match(c *candidate, r *Result, keys []*Key, chosen *Key, 
 	if ok {
 		r.say("dkim.header-intact", "RFC 6376 §6.1.3", explain.Args{"fields": int64(len(c.sig.Headers))})
 	} else {
-		r.say("dkim.signature-invalid", "RFC 6376 §6.1.3", explain.Args{"domain": clip(c.sig.Domain.Unicode())})
+		r.say("dkim.signature-invalid", "RFC 6376 §6.1.3", c.args)
 	}
 	return ok
 }
@@ -201,7 +207,7 @@ func (n *Verification) conclude(c *candidate, r *Result, bodyOK, signed bool) {
 		why = step("dkim.body-partly-unsigned", "RFC 6376 §8.2", explain.Args{"signed": c.sig.Length, "unsigned": r.Unsigned})
 	case bodyOK && signed:
 		r.Status = Pass
-		why = step("dkim.pass", "RFC 6376 §6.1.3", explain.Args{"domain": clip(c.sig.Domain.Unicode())})
+		why = step("dkim.pass", "RFC 6376 §6.1.3", c.args)
 		if r.Unsigned > 0 {
 			why.Children = []explain.Step{step("dkim.body-unsigned-accepted", "RFC 6376 §8.2", explain.Args{
 				"signed": c.sig.Length, "unsigned": r.Unsigned})}

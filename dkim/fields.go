@@ -160,14 +160,19 @@ func (f *Fields) count(name string) int {
 	return c
 }
 
-// WithoutValue returns a signature's field with the value of its b= deleted,
-// white space around it included, and nothing else changed (RFC 6376 §3.7).
-// A field without b= is returned as it is. Signed or verified is this field,
-// canonicalized, without its last CRLF.
-func WithoutValue(f message.Field) message.Field {
-	raw := f.Raw()
+// AppendSelf appends a signature's own field as it is signed and verified:
+// canonicalized, the value of its b= deleted with the white space around it,
+// and without its last CRLF (RFC 6376 §3.7). A field without b= is appended as
+// it is.
+func AppendSelf(dst []byte, c message.Canonicalization, f message.Field) []byte {
+	from, to := valueOfB(f)
+	dst = c.AppendFieldCut(dst, f, from, to)
+	return dst[:len(dst)-2]
+}
+
+// valueOfB is where the value of b= stands in the raw value of a field.
+func valueOfB(f message.Field) (from, to int) {
 	v := f.RawValue()
-	start := strings.IndexByte(raw, ':') + 1
 	for at := 0; at < len(v); {
 		end := strings.IndexByte(v[at:], ';')
 		if end < 0 {
@@ -176,12 +181,9 @@ func WithoutValue(f message.Field) message.Field {
 			end += at
 		}
 		if eq := strings.IndexByte(v[at:end], '='); eq >= 0 && trimFWS(v[at:at+eq]) == "b" {
-			if out, ok := message.ParseField(raw[:start+at+eq+1] + raw[start+end:]); ok {
-				return out
-			}
-			return f
+			return at + eq + 1, end
 		}
 		at = end + 1
 	}
-	return f
+	return len(v), len(v)
 }

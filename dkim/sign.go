@@ -201,7 +201,7 @@ func (n *Signing) Finish() (string, error) {
 		return "", errors.New("sign: the field could not be written")
 	}
 	in := n.fields.AppendSigned(make([]byte, 0, 4096), sig.HeaderCanon, sig.Headers)
-	digest := sha256.Sum256(appendLast(in, sig.HeaderCanon, field))
+	digest := sha256.Sum256(AppendSelf(in, sig.HeaderCanon, field))
 	value, err := SignDigest(n.s.Key, digest[:])
 	if err != nil {
 		return "", fmt.Errorf("sign: %w", err)

@@ -66,6 +66,8 @@ type Signature struct {
 	// Extra are the tags that this package does not know; they mean nothing
 	// (RFC 6376 §3.2).
 	Extra taglist.List
+
+	selector domain.Name // s= in A-labels
 }
 
 // Bounds of what is read. The octets of b= are those of an RSA key of 16,384
@@ -192,7 +194,7 @@ func (s *Signature) set(t *taglist.Tag) *Error {
 		return s.setQueries(v)
 	case "s":
 		s.Selector = v
-		_, ok = domainName(v)
+		s.selector, ok = domainName(v)
 	case "t":
 		s.Created, ok = seconds(v)
 	case "x":

@@ -195,7 +195,7 @@ func historic(t *testing.T, zone records, file, msg string) int {
 			why = append(why, fmt.Sprint("no key: ", problems))
 			continue
 		}
-		in := appendLast(fields.AppendSigned(nil, sig.HeaderCanon, sig.Headers), sig.HeaderCanon, WithoutValue(f))
+		in := AppendSelf(fields.AppendSigned(nil, sig.HeaderCanon, sig.Headers), sig.HeaderCanon, f)
 		digest := hash.New()
 		digest.Write(in)
 		em := new(big.Int).Exp(new(big.Int).SetBytes(sig.Value), big.NewInt(int64(pub.E)), pub.N)

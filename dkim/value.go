@@ -171,12 +171,23 @@ func seconds(s string) (time.Time, bool) {
 // decodeBase64 reads base64string (RFC 6376 §2.10), in which white space means
 // nothing and padding may be absent.
 func decodeBase64(s string) ([]byte, bool) {
-	s = taglist.Unfold(s)
-	for pad := 0; pad < 2 && strings.HasSuffix(s, "="); pad++ {
-		s = s[:len(s)-1]
+	var room [512]byte
+	b := room[:0]
+	for i := 0; i < len(s); {
+		n := i
+		for n < len(s) && !isFWS(s[n]) {
+			n++
+		}
+		b = append(b, s[i:n]...)
+		for i = n; i < len(s) && isFWS(s[i]); i++ {
+		}
 	}
-	b, err := base64.RawStdEncoding.DecodeString(s)
-	return b, err == nil
+	for pad := 0; pad < 2 && len(b) > 0 && b[len(b)-1] == '='; pad++ {
+		b = b[:len(b)-1]
+	}
+	out := make([]byte, base64.RawStdEncoding.DecodedLen(len(b)))
+	n, err := base64.RawStdEncoding.Decode(out, b)
+	return out[:n], err == nil
 }
 
 const upperHex = "0123456789ABCDEF"

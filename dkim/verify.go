@@ -96,22 +96,30 @@ type Verification struct {
 	fields *Fields
 	sigs   []candidate
 	beyond int // signatures that were not looked at
+	first  [2]candidate
 }
 
 // candidate is a signature being verified.
 type candidate struct {
 	field message.Field
 	sig   *Signature
-	err   *Error // why it cannot be verified
+	args  explain.Args // domain, selector and algorithm
+	err   *Error       // why it cannot be verified
 	key   *keyLookup
 	body  *message.BodyDigest
 	other *message.BodyDigest // in the other canonicalization
 }
 
+// remembering is a Resolver that can say at once what it has in memory: then
+// there is no need to ask beside the reading of the body.
+type remembering interface {
+	Cached(name string, t dns.Type) (answer dns.Answer, err error, known bool)
+}
+
 // keyLookup is a question for a key under way.
 type keyLookup struct {
 	name   string
-	done   chan struct{}
+	done   chan struct{} // nil where the answer is there
 	keys   []*Key
 	answer dns.Answer
 	err    error
@@ -121,6 +129,7 @@ type keyLookup struct {
 // and adds what has to be hashed of the body to d. Questions end with ctx.
 func (v *Verifier) Begin(ctx context.Context, h message.Header, d *message.Digests) *Verification {
 	n := &Verification{v: v, limits: v.Limits.withDefaults()}
+	n.sigs = n.first[:0]
 	if v.Now != nil {
 		n.now = v.Now()
 	} else {
@@ -175,15 +184,22 @@ func (v *Verifier) Begin(ctx context.Context, h message.Header, d *message.Diges
 // already.
 func (n *Verification) ask(ctx context.Context, i int) {
 	c := &n.sigs[i]
-	name := KeyName(c.sig.Selector, c.sig.Domain.String())
+	name := c.sig.selector.String() + "._domainkey." + c.sig.Domain.String()
 	for j := range n.sigs[:i] {
 		if k := n.sigs[j].key; k != nil && k.name == name {
 			c.key = k
 			return
 		}
 	}
-	k := &keyLookup{name: name, done: make(chan struct{})}
+	k := &keyLookup{name: name}
 	c.key = k
+	if m, ok := n.v.Resolver.(remembering); ok {
+		if answer, err, known := m.Cached(name, dns.TXT); known {
+			k.keys, k.answer, k.err = keysOf(answer, err, n.v.keys.parse)
+			return
+		}
+	}
+	k.done = make(chan struct{})
 	go func() {
 		defer close(k.done)
 		k.keys, k.answer, k.err = lookup(ctx, n.v.Resolver, name, n.v.keys.parse)
