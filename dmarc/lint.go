@@ -91,25 +91,39 @@ func (l *linter) record(txt string) {
 		l.out[len(l.out)-1].Publish = l.publish(New(None).With("rua", l.mailbox()))
 		return
 	}
-	fixed := l.tags(r)
-	fixed = l.policies(r, fixed)
+	fixed := l.policies(r, l.tags(r))
 	fixed = l.destinations(r, fixed, "rua")
 	if r.PSD != IsPSD { // policies has spoken of that
 		fixed = l.destinations(r, fixed, "ruf")
 	}
+	if !fixed.Has("ruf") && r.Has("fo") {
+		l.add(explain.Advice, "dmarc.lint.fo-unused", nil, "RFC 9989 §4.7", "")
+		fixed = fixed.Without("fo")
+	}
 	l.advice(fixed)
-	if fixed.String() == txt {
-		return
+	if mended == txt && len(r.Faults) == 0 && fixed.String() == r.String() {
+		return // nothing but white space differs
 	}
 	if n := len(fixed.String()); n > 255 {
 		l.add(explain.Advice, "dmarc.lint.split", explain.Args{"octets": int64(n)}, "RFC 1035 §3.3.14", "")
 	}
 	p := l.publish(fixed)
 	for i := from; i < len(l.out); i++ {
-		if l.out[i].Publish == nil && l.out[i].Grade != explain.Advice {
+		if l.out[i].Publish == nil && corrected(l.out[i].Code) {
 			l.out[i].Publish = p
 		}
 	}
+}
+
+// corrected reports whether the corrected record does away with a finding. The
+// others are for their owner to decide.
+func corrected(code string) bool {
+	switch strings.TrimPrefix(code, "dmarc.lint.") {
+	case "several", "long", "split", "unknown", "sp-weaker", "sp-unused", "testing", "psd",
+		"uri-scheme", "uri-external", "uri-many", "p-none", "np", "ruf":
+		return false
+	}
+	return true
 }
 
 func (l *linter) publish(r *Record) *explain.Publish {
@@ -177,13 +191,47 @@ func (l *linter) plain(r *Record) *Record {
 		if i == 0 || i > 100 || r.repeats(i) {
 			continue
 		}
-		n := t.Name
+		n, v := t.Name, t.Value
 		if rank(n) < len(order) {
 			n = lower(n)
+			if v = valueMeant(n, v); v == "" && n != "rua" && n != "p" {
+				continue
+			}
 		}
-		out = out.With(n, t.Value)
+		out = out.With(n, v)
 	}
 	return out
+}
+
+// valueMeant returns the value of a tag as it should read, "" where the default
+// has to do.
+func valueMeant(tag, v string) string {
+	first := byte(0)
+	if v != "" {
+		first = v[0] | 0x20
+	}
+	switch tag {
+	case "adkim", "aspf":
+		if first == 'r' || first == 's' {
+			return string(first)
+		}
+		return ""
+	case "psd":
+		if first == 'y' || first == 'n' || first == 'u' {
+			return string(first)
+		}
+		return ""
+	case "t":
+		if first == 'y' || first == 'n' {
+			return string(first)
+		}
+		return ""
+	case "fo":
+		if _, ok := failureOptions(v); !ok {
+			return ""
+		}
+	}
+	return v
 }
 
 func (l *linter) badValue(f Fault) {
@@ -245,11 +293,12 @@ func (l *linter) policies(r, fixed *Record) *Record {
 		fixed = fixed.With("p", "none")
 	}
 	p, sp, np := fixed.Effective()
-	if fixed.SP != "" && sp.Level() < p.Level() {
+	if r.SP != "" && sp.Level() < p.Level() {
 		l.add(explain.Warning, "dmarc.lint.sp-weaker", explain.Args{"p": string(p), "sp": string(sp)}, "RFC 9989 §4.7", "sp="+string(sp))
 	}
-	if fixed.NP != "" && np.Level() < max(p.Level(), sp.Level()) {
+	if r.NP != "" && np.Level() < max(p.Level(), sp.Level()) {
 		l.add(explain.Warning, "dmarc.lint.np-weaker", explain.Args{"np": string(np)}, "RFC 9989 §4.7", "np="+string(np))
+		fixed = fixed.With("np", "reject")
 	}
 	if !l.domain.IsZero() && l.domain.Organizational() != l.domain && r.PSD == Undecided && (r.Has("sp") || r.Has("np")) {
 		l.add(explain.Advice, "dmarc.lint.sp-unused", explain.Args{"organizational": l.domain.Organizational().String()}, "RFC 9989 §4.7", "")
@@ -257,8 +306,9 @@ func (l *linter) policies(r, fixed *Record) *Record {
 	switch {
 	case fixed.Testing && p.Level()+sp.Level()+np.Level() == 0:
 		l.add(explain.Advice, "dmarc.lint.testing-none", nil, "RFC 9989 §4.7", "t=y")
+		fixed = fixed.Without("t")
 	case fixed.Testing:
-		l.add(explain.Warning, "dmarc.lint.testing", explain.Args{"policy": string(p), "disposition": string(p.below())}, "RFC 9989 §4.7", "t=y")
+		l.add(explain.Advice, "dmarc.lint.testing", explain.Args{"policy": string(p), "disposition": string(p.below())}, "RFC 9989 §4.7", "t=y")
 	}
 	if r.PSD == IsPSD {
 		if !l.domain.IsZero() && !l.domain.IsPublicSuffix() && l.domain.Labels() > 1 {
@@ -377,13 +427,11 @@ func (l *linter) advice(r *Record) {
 		l.add(explain.Advice, "dmarc.lint.p-none", nil, "RFC 9989 §5.1.7", "p=none")
 	}
 	isOrg := l.domain.IsZero() || r.PSD != Undecided || l.domain.Organizational() == l.domain
-	if np != Reject && r.NP == "" && isOrg {
+	if np != Reject && !r.Has("np") && isOrg {
 		l.add(explain.Advice, "dmarc.lint.np", nil, "RFC 9989 §4.7", "")
 		l.out[len(l.out)-1].Publish = l.publish(r.With("np", "reject"))
 	}
 	if r.Has("ruf") {
 		l.add(explain.Advice, "dmarc.lint.ruf", nil, "RFC 9991 §7", "")
-	} else if r.Has("fo") {
-		l.add(explain.Advice, "dmarc.lint.fo-unused", nil, "RFC 9989 §4.7", "")
 	}
 }
