@@ -1,0 +1,172 @@
+package posture
+
+import (
+	"context"
+	"strings"
+
+	"sekimori/dns"
+	"sekimori/explain"
+)
+
+// DANE is whether senders can verify the MX hosts' certificates by the DNS
+// (RFC 7672). Present: some MX host has TLSA records; Valid: every one has
+// usable ones, and they, the MX records and the hosts' addresses are secure.
+//
+// A frugal inspection does not ask for TLSA records where the MX records are
+// not secure: they would have no effect.
+type DANE struct {
+	Topic
+	Hosts []DANEHost `json:"hosts"`
+}
+
+func (d *DANE) init() { d.Hosts = []DANEHost{} }
+
+// DANEHost is one MX host.
+type DANEHost struct {
+	Host    string `json:"host"`
+	Present State  `json:"present"`
+	// Secure tells whether the TLSA records, and the addresses of the host,
+	// are secure; unknown where the resolver does not say.
+	Secure  State    `json:"secure"`
+	Usable  State    `json:"usable"` // at least one record is
+	Records []string `json:"records"`
+}
+
+// inspectDANE follows inspectMX, whose hosts it looks at.
+func (in *inspection) inspectDANE(ctx context.Context, f first) {
+	d, b := &in.DANE, in.a.budget(budgetDANE)
+	d.init()
+	d.Present, d.Valid = Unknown, Unknown
+	switch {
+	case in.MX.Present == Unknown:
+		return
+	case in.MX.Null == Yes || in.MX.Present == No:
+		// RFC 7672 §2.2.2 knows the domain's own address too; nobody uses it.
+		d.Present, d.Valid = No, No
+		return
+	case in.o.Frugal && f.mx.Security == dns.Insecure:
+		d.Present, d.Valid = No, No
+		return
+	case in.o.Frugal && f.mx.Security != dns.Secure:
+		return
+	}
+	var hosts []*Host
+	for i := range in.MX.Hosts {
+		if in.MX.Hosts[i].Resolves != No {
+			hosts = append(hosts, &in.MX.Hosts[i])
+		}
+	}
+	if len(hosts) == 0 {
+		d.Present, d.Valid = No, No
+		return
+	}
+	d.Hosts = make([]DANEHost, len(hosts))
+	tasks := make([]func(), len(hosts))
+	for i, h := range hosts {
+		tasks[i] = func() { d.Hosts[i] = in.tlsa(ctx, b, h) }
+	}
+	together(tasks)
+	d.sum(f.mx.Security)
+	in.judgeDANE(f)
+}
+
+// tlsa asks for the records of one host: those of the name its addresses are
+// at, if it is a secure alias, and else its own (RFC 7672 §2.2.2, §2.2.3).
+func (in *inspection) tlsa(ctx context.Context, b *budget, h *Host) DANEHost {
+	x := DANEHost{Host: h.Host, Secure: Unknown, Usable: No, Records: []string{}}
+	var a dns.Answer
+	err := error(dns.ErrNoData)
+	if h.Alias != "" && h.secure {
+		a, err = b.Lookup(ctx, "_25._tcp."+h.Alias, dns.TLSA)
+	}
+	if dns.Absent(err) {
+		a, err = b.Lookup(ctx, "_25._tcp."+h.Host, dns.TLSA)
+	}
+	x.Present = present(err)
+	switch {
+	case x.Present == Unknown:
+		x.Usable = Unknown
+	case x.Present == No:
+		x.Secure = No
+	case a.Security == dns.Secure && h.secure:
+		x.Secure = Yes
+	case a.Security == dns.Secure || a.Security == dns.Insecure || a.Security == dns.Bogus:
+		x.Secure = No
+	}
+	for _, txt := range a.Records {
+		if usableTLSA(txt) {
+			x.Usable = Yes
+		}
+	}
+	x.Records = append(x.Records, texts(a.Records)...)
+	return x
+}
+
+// usableTLSA: of the usages only DANE-TA (2) and DANE-EE (3) count for mail
+// (RFC 7672 §3.1.3).
+func usableTLSA(txt string) bool {
+	f := strings.SplitN(txt, " ", 5)
+	return len(f) == 4 && (f[0] == "2" || f[0] == "3") && (f[1] == "0" || f[1] == "1") && (f[2] == "0" || f[2] == "1" || f[2] == "2")
+}
+
+// sum draws Present and Valid from the hosts.
+func (d *DANE) sum(mx dns.Security) {
+	d.Present, d.Valid = No, Yes
+	for _, h := range d.Hosts {
+		switch {
+		case h.Present == Yes:
+			d.Present = Yes
+		case h.Present == Unknown && d.Present == No:
+			d.Present = Unknown
+		}
+		switch {
+		case h.Present == No || h.Usable == No || h.Secure == No && h.Present == Yes:
+			d.Valid = No
+		case (h.Present == Unknown || h.Secure == Unknown) && d.Valid == Yes:
+			d.Valid = Unknown
+		}
+	}
+	switch {
+	case d.Present != Yes:
+		d.Valid = d.Present
+	case mx == dns.Insecure || mx == dns.Bogus:
+		d.Valid = No
+	case mx != dns.Secure && d.Valid == Yes:
+		d.Valid = Unknown
+	}
+}
+
+func (in *inspection) judgeDANE(f first) {
+	d := &in.DANE
+	say := func(g explain.Grade, code, ref string, hosts []string, host string) {
+		args := in.args()
+		if hosts != nil {
+			args["hosts"] = hosts
+		}
+		if host != "" {
+			args["host"] = clip(host)
+		}
+		in.find(TopicDANE, explain.Finding{Grade: g, Part: clip(host), Step: explain.Step{Code: code, Args: args, Ref: ref}})
+	}
+	var without, insecure []string
+	for _, h := range d.Hosts {
+		switch {
+		case h.Present == No:
+			without = append(without, clip(h.Host))
+		case h.Present != Yes:
+		case h.Usable == No:
+			say(explain.Error, "posture.dane-unusable", "RFC 7672 §3.1.3", nil, h.Host)
+		case h.Secure == No || f.mx.Security == dns.Insecure:
+			insecure = append(insecure, clip(h.Host))
+		}
+	}
+	if d.Present == Yes && len(without) > 0 {
+		say(explain.Warning, "posture.dane-partial", "RFC 7672 §2.2.1", without, "")
+	}
+	if len(insecure) > 0 {
+		say(explain.Warning, "posture.dane-insecure", "RFC 7672 §2.2", insecure, "")
+	}
+	if d.Present == No && f.mx.Security == dns.Secure {
+		say(explain.Advice, "posture.dane-missing", "RFC 7672 §1.3", nil, "")
+	}
+}

@@ -1,0 +1,80 @@
+package posture
+
+import (
+	"slices"
+
+	"sekimori/dmarc"
+	"sekimori/explain"
+)
+
+// drop takes findings back that another yardstick makes pointless.
+func (in *inspection) drop(t Name, codes ...string) {
+	list := in.findings[t]
+	*list = slices.DeleteFunc(*list, func(f Finding) bool { return slices.Contains(codes, f.Code) })
+}
+
+// corrected is the domain's own record as the linter would have it.
+func (in *inspection) corrected() *dmarc.Record {
+	for _, f := range *in.findings[TopicDMARC] {
+		if f.Publish == nil || f.Grade == explain.Advice || f.Publish.Name != "_dmarc."+in.name.String() {
+			continue
+		}
+		if r, err := dmarc.Parse(f.Publish.Value); err == nil {
+			return r
+		}
+	}
+	return in.DMARC.record
+}
+
+// judgeDMARC needs to know whether the domain sends mail.
+func (in *inspection) judgeDMARC() {
+	d, name := &in.DMARC, in.name.String()
+	say := func(g explain.Grade, code, ref, record string) {
+		args := in.args()
+		args["policy"], args["domain_above"] = d.Policy, d.RecordDomain
+		f := explain.Finding{Grade: g, Step: explain.Step{Code: code, Args: args, Ref: ref}}
+		if record != "" {
+			f.Publish = in.publish("_dmarc."+name, "TXT", record)
+		}
+		in.find(TopicDMARC, f)
+	}
+	if in.SendsMail == No {
+		// Reports would only say what is known, and np falls to p.
+		in.drop(TopicDMARC, "dmarc.lint.rua-missing", "dmarc.lint.np", "dmarc.lint.p-none", "dmarc.lint.testing")
+	}
+	if d.Testing && d.Inherited == No {
+		for i, f := range *in.findings[TopicDMARC] {
+			if f.Code == "dmarc.lint.testing" {
+				(*in.findings[TopicDMARC])[i].Publish = in.publish("_dmarc."+name, "TXT", in.corrected().Without("t").String())
+			}
+		}
+	}
+	failed := slices.ContainsFunc(*in.findings[TopicDMARC], func(f Finding) bool { return f.Grade == explain.Error })
+	switch {
+	case d.Present == Unknown, in.Exists == No:
+	case d.Present == No && in.SendsMail == No:
+		say(explain.Error, "posture.dmarc-missing-silent", "RFC 9989 §4.10.1", "v=DMARC1; p=reject")
+	case d.Present == No:
+		say(explain.Error, "posture.dmarc-missing", "RFC 9989 §4.10.1", "v=DMARC1; p=none; rua=mailto:dmarc-reports@"+name)
+	case d.Policy == "" && failed: // that is the reason
+		in.drop(TopicDMARC, "dmarc.lint.np", "dmarc.lint.p-none")
+	case d.Policy == "":
+		say(explain.Error, "posture.dmarc-unusable", "RFC 9989 §4.10.1", "")
+	case in.SendsMail == No && (d.Policy != "reject" || d.Testing):
+		record := "v=DMARC1; p=reject"
+		if d.Inherited == No {
+			record = in.corrected().With("p", "reject").Without("sp", "np", "t").String()
+		}
+		say(explain.Warning, "posture.dmarc-silent-weak", "RFC 9989 §4.7", record)
+	case d.Policy == "none" && d.Inherited == No:
+		in.drop(TopicDMARC, "dmarc.lint.p-none")
+		next := in.corrected().With("p", "quarantine")
+		if slices.ContainsFunc(*in.findings[TopicDMARC], func(f Finding) bool { return f.Code == "dmarc.lint.np" }) {
+			next = next.With("np", "reject") // that step comes before this one
+		}
+		say(explain.Warning, "posture.dmarc-none", "RFC 9989 §4.7", next.String())
+	case d.Policy == "none":
+		in.drop(TopicDMARC, "dmarc.lint.p-none")
+		say(explain.Warning, "posture.dmarc-none-inherited", "RFC 9989 §4.7", "")
+	}
+}
