@@ -314,10 +314,16 @@ func suspect(p []byte, i int) int {
 		// (One of them may be a NUL, but then there is a control character.)
 		aa := (a | binary.LittleEndian.Uint64(q[1:])) ^ ' '*every
 		bb := (b | binary.LittleEndian.Uint64(q[9:])) ^ ' '*every
-		// x-n &^ x has its top bit set in octets less than n, the lowest
-		// being exact.
-		ma := ((a-0x10*every)&^a | (aa-every)&^aa) & tops
-		mb := ((b-0x10*every)&^b | (bb-every)&^bb) & tops
+		// x-n has its top bit set in octets less than n, the lowest being
+		// exact, and in octets that are not ASCII, which &^ x takes out.
+		ma, mb := a-0x10*every, b-0x10*every
+		na, nb := aa-every, bb-every
+		if (ma|mb|na|nb)&tops == 0 {
+			i += 16
+			continue
+		}
+		ma = (ma&^a | na&^aa) & tops
+		mb = (mb&^b | nb&^bb) & tops
 		if ma|mb == 0 {
 			i += 16
 			continue
