@@ -244,8 +244,8 @@ func (f *flattener) write() {
 		tail = strings.TrimSpace(tail + " " + f.end)
 	}
 	own := func(middle []string) string {
-		all := append([]string{version}, f.kept...)
-		all = append(all, middle...)
+		all := append([]string{version}, middle...) // networks first: they need no question
+		all = append(all, f.kept...)
 		return strings.TrimSpace(strings.Join(all, " ") + " " + tail)
 	}
 	publish := func(name, value string) {

@@ -123,7 +123,7 @@ func (w *walk) root(in *Inspection) {
 	w.follow(&n, record, []string{w.domain})
 	in.Includes, in.Lookups, in.Void = n.Nodes, n.Lookups, n.Void
 	in.All = w.all(record, &n, 0)
-	w.without(record)
+	w.without(l)
 	for _, f := range l.findings() {
 		if f.Code != "spf.lint.lookups" { // said below, with what includes add
 			w.found = append(w.found, f)
@@ -143,10 +143,11 @@ func (w *walk) root(in *Inspection) {
 	}
 }
 
-// without says, with the findings about terms that lead nowhere, to publish
-// the record without them.
-func (w *walk) without(r *Record) {
-	if len(w.drop) == 0 || w.domain == "" {
+// without takes the terms that lead nowhere out of the record to publish, and
+// says so with the findings about them.
+func (w *walk) without(l *linter) {
+	r, err := Parse(l.better)
+	if len(w.drop) == 0 || w.domain == "" || err != nil {
 		return
 	}
 	var rest Record
@@ -155,10 +156,10 @@ func (w *walk) without(r *Record) {
 			rest.Terms = append(rest.Terms, t)
 		}
 	}
-	better := &explain.Publish{Name: w.domain, Type: "TXT", Value: improve(&rest, w.domain)}
+	l.better = improve(&rest, w.domain)
 	for i := range w.found {
 		if w.drop[w.found[i].Part] {
-			w.found[i].Publish = better
+			w.found[i].Publish = &explain.Publish{Name: w.domain, Type: "TXT", Value: l.better}
 		}
 	}
 }

@@ -33,12 +33,15 @@ func (e *evaluation) match(t *Term, name string) matching {
 	if m.err != nil {
 		return m
 	}
-	if target == "" || t.Name != Include && !queryable(target) {
+	switch {
+	case e.foreign && t.Value.uses("sl"):
+		// RFC 8616 §4: a local-part that is not ASCII matches nothing
+		return matching{step: e.stepBadTarget(t)}
+	case t.Name == Include && !multiLabel(target): // RFC 7208 §5.2: as "none"
+		return matching{status: PermError, err: fmt.Errorf("%s: %w", clip(t.Text()), ErrNoRecord), step: stepNoTarget(t, target)}
+	case !queryable(target):
 		// RFC 7208 §4.8 leaves open what a name that cannot exist does. It is
 		// taken as one that does not exist; no question is asked.
-		if t.Name == Include {
-			return matching{status: PermError, err: fmt.Errorf("%s: %w", clip(t.Text()), ErrNoRecord), step: e.stepBadTarget(t)}
-		}
 		return matching{step: e.stepBadTarget(t)}
 	}
 	switch t.Name {
@@ -87,7 +90,7 @@ func (e *evaluation) enter(t *Term, name string) (string, matching) {
 // target fills in a domain-spec.
 func (e *evaluation) target(m *MacroString, name string) string {
 	if e.foreign && m.uses("sl") {
-		return "" // RFC 8616 §4: a local-part that is not ASCII matches nothing
+		return "" // RFC 8616 §4
 	}
 	s := m.text
 	if m.pieces != nil {
@@ -116,9 +119,6 @@ func shorten(name string) string {
 
 // include is RFC 7208 §5.2.
 func (e *evaluation) include(t *Term, target string) matching {
-	if !queryable(target) || strings.IndexByte(target, '.') < 0 {
-		return matching{status: PermError, err: fmt.Errorf("%s: %w", clip(t.Text()), ErrNoRecord), step: e.stepBadTarget(t)}
-	}
 	o := e.check(target)
 	m := matching{step: e.stepInclude(t, o)}
 	switch o.status {
@@ -268,7 +268,6 @@ func (e *evaluation) failed(t *Term, name string, kind dns.Type, err error) matc
 // reverse is what the client's address says about its names.
 type reverse struct {
 	asked     bool
-	void      bool // no names, or one of them without addresses
 	claimed   []string
 	validated []string // of claimed, those that lead back to the address
 }
@@ -322,6 +321,9 @@ func (e *evaluation) ptr(t *Term, target string) matching {
 	if e.late {
 		return matching{status: TempError, err: fmt.Errorf("%s: %w (%s)", clip(t.Text()), ErrTimeLimit, e.limits.Time),
 			step: e.stepFailed(t, target, dns.PTR, ErrTimeLimit)}
+	}
+	if len(e.names.claimed) == 0 {
+		return matching{step: e.stepVoid(t, strings.TrimSuffix(dns.Reverse(e.ip), "."), dns.PTR)}
 	}
 	return matching{step: e.stepHosts("spf.miss.ptr", t, target, e.names.claimed)}
 }

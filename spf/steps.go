@@ -111,6 +111,16 @@ func stepSyntax(err *SyntaxError) explain.Step {
 		Args: explain.Args{"term": clip(err.Term), "octet": int64(err.Offset + 1)}}
 }
 
+// stepNoTarget is an include or a redirect to what cannot have a record.
+func stepNoTarget(t *Term, to string) explain.Step {
+	ref := "RFC 7208 §5.2"
+	if t.IsModifier() {
+		ref = "RFC 7208 §6.1"
+	}
+	return explain.Step{Code: "spf.include-failed", Args: explain.Args{"term": clip(t.Text()), "result": "permerror"},
+		Ref: ref, Children: []explain.Step{stepBadDomain(to)}}
+}
+
 func stepDefault() explain.Step {
 	return explain.Step{Code: "spf.default", Ref: "RFC 7208 §4.7"}
 }
@@ -131,9 +141,13 @@ func (e *evaluation) stepNetwork(t *Term) explain.Step {
 
 // stepNoNetwork is for ip4 and ip6 in a row that do not hold the client.
 func (e *evaluation) stepNoNetwork(terms []Term) explain.Step {
-	all := make([]string, 0, min(len(terms), 11))
+	const most = 10
+	all := make([]string, 0, min(len(terms), most+1))
 	for i := range terms {
-		if i == 10 {
+		if terms[i].IsModifier() {
+			continue
+		}
+		if len(all) == most {
 			all = append(all, "…")
 			break
 		}

@@ -78,8 +78,8 @@ type Verifier struct {
 type Result struct {
 	Status   Status
 	Identity Identity
-	// Domain is the one evaluated, in lower case and A-labels where it can be
-	// written so; as given where it is no domain name.
+	// Domain is the one evaluated, in lower case and A-labels. Where what was
+	// given is no domain name it is that, clipped to be shown.
 	Domain string
 	// Sender is the mailbox that the evaluation was about, with the local-part
 	// "postmaster" where there was none (RFC 7208 §4.3).
@@ -277,7 +277,8 @@ func (e *evaluation) record(r *Record, name string) outcome {
 			// Networks in a row that do not match share one step.
 			first := i
 			for ; i < len(r.Terms); i++ {
-				if n := r.Terms[i].Name; r.Terms[i].IsModifier() || n != IP4 && n != IP6 || e.inNetwork(&r.Terms[i]) {
+				t := &r.Terms[i]
+				if !t.IsModifier() && (t.Name != IP4 && t.Name != IP6 || e.inNetwork(t)) {
 					break
 				}
 			}
@@ -313,37 +314,46 @@ func (e *evaluation) record(r *Record, name string) outcome {
 		o.steps = append(steps, m.step)
 		return o
 	}
+	if !multiLabel(to) {
+		o.status, o.err = PermError, fmt.Errorf("%s: %s: %w", clip(name), clip(redirect.Text()), ErrNoRecord)
+		o.steps = append(steps, stepNoTarget(redirect, to))
+		return o
+	}
 	next := e.check(to)
 	o.steps = append(steps, stepRedirect(redirect, next))
 	o.status, o.err, o.term, o.domain, o.explain = next.status, next.err, next.term, next.domain, next.explain
 	if o.status == None {
-		o.status, o.err = PermError, fmt.Errorf("%s: redirect=%s: %w", clip(name), clip(to), ErrNoRecord)
+		o.status, o.err = PermError, fmt.Errorf("%s: %s: %w", clip(name), clip(redirect.Text()), ErrNoRecord)
 	}
 	return o
 }
 
 // initialDomain makes the domain of an identity one to ask about (RFC 7208
 // §4.3): several labels of 1 to 63 octets, in lower case and A-labels, without
-// the final dot. What is none is returned as given.
+// the final dot. What is none is returned clipped.
 func initialDomain(s string) (string, bool) {
 	if !ascii(s) {
 		n, err := domain.Parse(s) // RFC 8616 §4
 		if err != nil {
-			return s, false
+			return clip(s), false
 		}
 		s = n.String()
 	}
 	name := strings.TrimSuffix(s, ".")
-	if !queryable(name) || strings.IndexByte(name, '.') < 0 || name[0] == '[' {
-		return s, false
+	if !multiLabel(name) || name[0] == '[' {
+		return clip(s), false
 	}
 	for i := 0; i < len(name); i++ {
 		if name[i] <= ' ' || name[i] == 0x7f {
-			return s, false
+			return clip(s), false
 		}
 	}
 	return lower(name), true
 }
+
+// multiLabel reports whether a name without final dot can have a record that
+// is asked for: RFC 7208 §4.3 wants two labels.
+func multiLabel(name string) bool { return queryable(name) && strings.IndexByte(name, '.') > 0 }
 
 // queryable reports whether a name without final dot can be in the DNS: labels
 // of 1 to 63 octets, 253 in all (RFC 1035 §2.3.4).
