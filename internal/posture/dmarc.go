@@ -49,7 +49,7 @@ type DMARC struct {
 
 func (d *DMARC) init() {
 	d.Records, d.RUA, d.RUF = []string{}, []Destination{}, []Destination{}
-	d.Inherited, d.Enforced = Unknown, Unknown
+	d.Inherited, d.Enforced, d.Percent = Unknown, Unknown, 100
 }
 
 // Destination is where reports go.
