@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"sekimori/explain"
+	"sekimori/message"
 )
 
 // Results is the content of one field. The zero Results is a field without
@@ -36,7 +37,7 @@ type Results struct {
 type Result struct {
 	Method string // "spf", "dkim"
 	// Version is that of the method: 1 where none is written. Results of other
-	// versions are not to be used (RFC 8601 §2.2); All leaves them out.
+	// versions are to be ignored (RFC 8601 §2.6); All leaves them out.
 	Version int
 	Value   string // "pass"
 	Comment string // the first comment in the result
@@ -101,4 +102,22 @@ func clip(s string) string {
 			return s[:n] + "…"
 		}
 	}
+}
+
+// Merge puts the results of all fields of h that bear the authserv-id into one,
+// in the order of the header: an ARC set has room for one (RFC 8617 §4.1.1).
+// Forged fields have to be gone before. Fields that cannot be read are passed
+// over.
+func Merge(h message.Header, id string) *Results {
+	all := &Results{AuthServID: id, Version: 1}
+	for i := range h {
+		if !h[i].Is("Authentication-Results") {
+			continue
+		}
+		r, err := Parse(h[i].RawValue())
+		if err == nil && sameID(r.AuthServID, id) && len(all.Results)+len(r.Results) <= maxResults {
+			all.Results = append(all.Results, r.Results...)
+		}
+	}
+	return all
 }

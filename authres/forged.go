@@ -17,8 +17,8 @@ type Filter struct {
 	// other hosts of ours. Case does not matter, nor how an internationalised
 	// name is spelled.
 	IDs []string
-	// All takes out every field, which RFC 8601 §5 allows, and §7.1 commends
-	// where consumers do not look at the authserv-id.
+	// All takes out every field, which RFC 8601 §5 allows for simplicity and
+	// security.
 	All bool
 }
 

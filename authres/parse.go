@@ -10,7 +10,7 @@ import (
 )
 
 // ErrVersion is in the error about a field in a version of the format that
-// nobody knows. RFC 8601 §2.2: such a field is not used.
+// nobody knows. It is not used (RFC 8601 §2.6).
 var ErrVersion = errors.New("unsupported version of Authentication-Results")
 
 // Limits of Parse.

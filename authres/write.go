@@ -219,39 +219,47 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// isAddress: [local-part] "@" domain-name, both of them simple.
+// isAddress: [local-part] "@" domain-name, as RFC 8601 §2.2 has identities of
+// mail written. A local part that has to be quoted comes with its quotes. EAI
+// (RFC 6531) admits UTF-8 on both sides.
 func isAddress(s string) bool {
-	at := strings.IndexByte(s, '@')
+	at := strings.LastIndexByte(s, '@')
 	if at < 0 || at == len(s)-1 {
 		return false
 	}
+	return (at == 0 || isDots(s[:at], "!#$%&'*+-/=?^_`{|}~") || isQuoted(s[:at])) && isDots(s[at+1:], "-_")
+}
+
+// isDots: words with single dots between, of letters, digits, what is beyond
+// ASCII and more.
+func isDots(s, more string) bool {
 	dot := true // a dot may not stand here
-	for i := 0; i < at; i++ {
+	for i := 0; i < len(s); i++ {
 		c := s[i]
-		if c == '.' {
-			if dot {
-				return false
-			}
-			dot = true
-			continue
-		}
-		if !isAlnum(c) && (c <= ' ' || c >= 0x7f || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) < 0) {
-			return false
-		}
-		dot = false
-	}
-	if at > 0 && dot {
-		return false
-	}
-	dot = true
-	for i := at + 1; i < len(s); i++ {
-		c := s[i]
-		if c == '.' && dot || c != '.' && !isAlnum(c) && c != '-' && c != '_' {
+		if c == '.' && dot || c != '.' && !isAlnum(c) && c < 0x80 && strings.IndexByte(more, c) < 0 {
 			return false
 		}
 		dot = c == '.'
 	}
 	return !dot
+}
+
+// isQuoted: a quoted string with nothing around it.
+func isQuoted(s string) bool {
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
+		return false
+	}
+	for i := 1; i < len(s)-1; i++ {
+		switch s[i] {
+		case '"':
+			return false
+		case '\\':
+			if i++; i == len(s)-1 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // cleanValue drops control characters and makes the rest UTF-8.
