@@ -5,6 +5,7 @@
 //	go run ./bench                        everything, about ten minutes
 //	go run ./bench -parts import          only the import of reports
 //	go run ./bench -parts queries -rows 1000000
+//	go run ./bench -parts verify          only the checking of messages
 //
 // Exit status: 0 when every bar is met, 1 when one is missed, 2 when something
 // could not be measured. Other programs that are not there are left out with a
@@ -80,6 +81,7 @@ var parts = [...]struct {
 	{"import", (*bench).imports},
 	{"memory", (*bench).memory},
 	{"queries", (*bench).queries},
+	{"verify", (*bench).verify},
 }
 
 func main() {

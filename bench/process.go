@@ -20,10 +20,12 @@ type usage struct {
 }
 
 // timed runs a command to its end. Exit statuses in ok count as success
-// besides 0.
+// besides 0. Standard output is kept in part, unless cmd.Stdout takes it.
 func timed(ctx context.Context, cmd *exec.Cmd, ok ...int) (usage, error) {
 	out, errs := &head{most: 1 << 20}, &head{most: 4 << 10}
-	cmd.Stdout, cmd.Stderr = out, errs
+	if cmd.Stderr = errs; cmd.Stdout == nil {
+		cmd.Stdout = out
+	}
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		return usage{}, err
