@@ -89,6 +89,9 @@ func (f *flattener) record(r *Record, n *Node) {
 			movable = false
 		}
 	}
+	if !movable {
+		f.add(explain.Warning, "spf.flatten.order", "", nil, "RFC 7208 §4.6.2")
+	}
 	for i := range r.Terms {
 		t := &r.Terms[i]
 		switch {
@@ -113,9 +116,6 @@ func (f *flattener) record(r *Record, n *Node) {
 				f.below += next.Lookups
 			}
 		}
-	}
-	if !movable {
-		f.add(explain.Warning, "spf.flatten.order", "", nil, "RFC 7208 §4.6.2")
 	}
 }
 

@@ -329,7 +329,7 @@ func (w *walk) add(g explain.Grade, code, part string, args explain.Args, ref st
 // once notes a finding unless the same was noted before.
 func (w *walk) once(g explain.Grade, code, part string, args explain.Args, ref string) {
 	key := code + " " + part
-	if !w.seen[key] {
+	if !w.seen[key] && len(w.found) < maxFindings-10 { // the rest is for what is said of the whole
 		w.seen[key] = true
 		w.add(g, code, part, args, ref)
 	}

@@ -56,7 +56,7 @@ func mendVersion(s string) string {
 		return version + s[len(version):]
 	}
 	low := lower(s)
-	for _, wrong := range []string{"v=spf1", "v =spf1", "v= spf1", "v = spf1", "v:spf1", "v-spf1", "vspf1", "=spf1", "spf1", "v=spf 1", "v=spf", "v=sfp1", "v=spf1.0", "txt v=spf1", "spf v=spf1", "spf=v=spf1"} {
+	for _, wrong := range []string{"v=spf1.0", "v=spf1", "v =spf1", "v= spf1", "v = spf1", "v:spf1", "v-spf1", "vspf1", "=spf1", "spf1", "v=spf 1", "v=spf", "v=sfp1", "txt v=spf1", "spf v=spf1", "spf=v=spf1"} {
 		rest, ok := strings.CutPrefix(low, wrong)
 		if !ok {
 			continue
