@@ -1,0 +1,208 @@
+// Package check joins the protocols into one answer about one message: is it
+// really from the domain in its From field? It evaluates SPF, DKIM, ARC and
+// DMARC, writes the Authentication-Results field, and explains each step.
+//
+// A Checker works on a message as it comes: Begin takes the header and starts
+// every question to the DNS at once, Write takes the body, which is hashed in
+// one pass for all signatures, Finish joins the results. Check does all three
+// for a message in a Reader; a Batch does it for many.
+package check
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"sekimori/arc"
+	"sekimori/dkim"
+	"sekimori/dmarc"
+	"sekimori/dns"
+	"sekimori/domain"
+	"sekimori/message"
+	"sekimori/spf"
+)
+
+// Checker evaluates messages. It is safe for concurrent use; its fields must
+// not change after the first use, and it must not be copied then, because it
+// remembers keys that it has parsed. Resolver must be set. One message costs at most the
+// questions that the limits of the protocols add up to, and memory for its
+// header; the body is not kept.
+type Checker struct {
+	Resolver dns.Resolver
+	// AuthServID is the authserv-id of the Authentication-Results field (RFC
+	// 8601 §2.5); empty means "localhost".
+	AuthServID string
+	// Receiver is the name of the receiving host, for SPF's %{r} macro;
+	// AuthServID where it is empty.
+	Receiver string
+	Now      func() time.Time // nil means time.Now
+
+	// Helo evaluates SPF for the HELO identity beside that of MAIL FROM (RFC
+	// 7208 §2.3). It is only told: DMARC looks at MAIL FROM alone.
+	Helo bool
+	// WithoutARC leaves ARC out: its result is then none.
+	WithoutARC bool
+	// Sealers are the domains whose ARC seals are trusted (RFC 8617 §7.2, §9.6).
+	// A trusted chain is told; it never makes DMARC pass.
+	Sealers []domain.Name
+
+	// Sequential asks for SPF and DMARC one after the other, in the goroutine
+	// of Begin, instead of at once. It takes less work and, unless the answers
+	// are in a cache, longer: for callers that have many messages at hand.
+	Sequential bool
+
+	// AcceptUnsigned and Diagnose are those of dkim.Verifier.
+	AcceptUnsigned, Diagnose bool
+
+	SPFLimits   spf.Limits
+	DKIMLimits  dkim.Limits
+	ARCLimits   arc.Limits
+	DMARC       dmarc.Options
+	DMARCLimits dmarc.Limits
+
+	made  sync.Once
+	dkim  *dkim.Verifier
+	arc   *arc.Verifier
+	dmarc dmarc.Verifier
+}
+
+// make builds what all messages share.
+func (c *Checker) make() {
+	c.dkim, c.arc = c.signatures(c.Now)
+	c.dmarc = dmarc.Verifier{Resolver: c.Resolver, Options: c.DMARC, Limits: c.DMARCLimits}
+}
+
+func (c *Checker) signatures(now func() time.Time) (*dkim.Verifier, *arc.Verifier) {
+	return &dkim.Verifier{Resolver: c.Resolver, Limits: c.DKIMLimits, Now: now, AcceptUnsigned: c.AcceptUnsigned, Diagnose: c.Diagnose},
+		&arc.Verifier{Resolver: c.Resolver, Limits: c.ARCLimits, Now: now}
+}
+
+// Checking is a message on its way through a Checker. It is for one
+// goroutine, which calls Begin, Write as often as needed, and Finish once.
+type Checking struct {
+	checker *Checker
+	ctx     context.Context
+	input   Input
+	header  message.Header
+	digests message.Digests
+	asked   sync.WaitGroup
+
+	spf, helo         spf.Result
+	withSPF, withHelo bool
+	dkim              *dkim.Verification
+	arc               *arc.Validation
+	discovery         *dmarc.Discovery
+}
+
+// Begin starts the evaluation of a message. The questions to the DNS that it
+// starts end with ctx.
+func (c *Checker) Begin(ctx context.Context, in Input, h message.Header) *Checking {
+	c.made.Do(c.make)
+	n := &Checking{checker: c, ctx: ctx, input: in, header: h}
+	n.withSPF = in.IP.IsValid() && (in.MailFrom != "" || in.NullSender && in.Helo != "")
+	// The HELO identity of a null reverse-path is that of MAIL FROM already
+	// (RFC 7208 §2.4).
+	n.withHelo = c.Helo && in.IP.IsValid() && in.Helo != "" && !in.NullSender
+	d, a := c.dkim, c.arc
+	if !in.Time.IsZero() {
+		d, a = c.signatures(func() time.Time { return in.Time })
+	}
+	n.dkim = d.Begin(ctx, h, &n.digests)
+	if !c.WithoutARC && h.Has("ARC-Seal") {
+		n.arc = a.Begin(ctx, h, &n.digests)
+	}
+	if c.Sequential {
+		n.runSPF()
+		n.discover()
+		return n
+	}
+	if n.withSPF || n.withHelo {
+		n.asked.Go(n.runSPF)
+	}
+	n.asked.Go(n.discover)
+	return n
+}
+
+func (n *Checking) discover() { n.discovery = n.checker.dmarc.DiscoverFrom(n.ctx, n.header) }
+
+func (n *Checking) runSPF() {
+	v := spf.Verifier{Resolver: n.checker.Resolver, Limits: n.checker.SPFLimits, Receiver: n.checker.receiver(), Now: n.checker.Now}
+	in := spf.Input{IP: n.input.IP, Helo: n.input.Helo, MailFrom: n.input.MailFrom}
+	if n.withSPF {
+		n.spf = v.Verify(n.ctx, in)
+	}
+	if n.withHelo {
+		n.helo = v.VerifyHelo(n.ctx, in)
+	}
+}
+
+// Write takes the next piece of the body. It never fails.
+func (n *Checking) Write(p []byte) (int, error) { return n.digests.Write(p) }
+
+// Finish ends the message and waits for what was asked.
+func (n *Checking) Finish(ctx context.Context) Verdict {
+	n.digests.Close()
+	c := n.checker
+	v := Verdict{Input: n.input, AuthServID: c.authServID()}
+	results := n.dkim.Finish(ctx)
+	if n.arc != nil {
+		v.ARC = n.arc.Finish(ctx)
+		v.Trust = v.ARC.Trust(func(d domain.Name) bool { return slices.Contains(c.Sealers, d) })
+	} else {
+		v.ARC.Status = arc.None
+	}
+	n.asked.Wait()
+	v.SPF, v.Helo = n.spf, n.helo
+	if !n.withSPF {
+		v.SPF = spf.Result{Status: spf.None, Identity: spf.MailFrom}
+		v.NoSPF = true
+	}
+	v.evaluate(ctx, n, results)
+	return v
+}
+
+// Check evaluates a whole message. The error is that of reading it; a verdict
+// has none.
+func (c *Checker) Check(ctx context.Context, in Input, r io.Reader) (Verdict, error) {
+	br, ok := r.(*bufio.Reader)
+	if !ok {
+		br = readers.Get().(*bufio.Reader)
+		br.Reset(r)
+		defer func() {
+			br.Reset(nil)
+			readers.Put(br)
+		}()
+	}
+	h, body, err := message.Read(br, 0)
+	if err != nil {
+		return Verdict{}, err
+	}
+	n := c.Begin(ctx, in, h)
+	buf := buffers.Get().(*[32 << 10]byte)
+	_, err = io.CopyBuffer(writerOnly{n}, readerOnly{body}, buf[:])
+	buffers.Put(buf)
+	v := n.Finish(ctx)
+	if err != nil {
+		return Verdict{}, err
+	}
+	return v, nil
+}
+
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+func (c *Checker) authServID() string {
+	if c.AuthServID == "" {
+		return "localhost"
+	}
+	return c.AuthServID
+}
+
+func (c *Checker) receiver() string {
+	if c.Receiver == "" {
+		return c.authServID()
+	}
+	return c.Receiver
+}
