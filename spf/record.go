@@ -3,7 +3,6 @@ package spf
 import (
 	"net/netip"
 	"strconv"
-	"strings"
 )
 
 // Status is a result of check_host() (RFC 7208 §2.6), or the qualifier's part
@@ -231,12 +230,13 @@ func foldEqual(s, lower string) bool {
 func lower(s string) string {
 	for i := 0; i < len(s); i++ {
 		if 'A' <= s[i] && s[i] <= 'Z' {
-			return strings.Map(func(r rune) rune {
-				if 'A' <= r && r <= 'Z' {
-					return r + 'a' - 'A'
+			b := []byte(s)
+			for ; i < len(b); i++ {
+				if 'A' <= b[i] && b[i] <= 'Z' {
+					b[i] += 'a' - 'A'
 				}
-				return r
-			}, s)
+			}
+			return string(b)
 		}
 	}
 	return s
