@@ -194,9 +194,7 @@ func (l *linter) plain(r *Record) *Record {
 		n, v := t.Name, t.Value
 		if rank(n) < len(order) {
 			n = lower(n)
-			if v = valueMeant(n, v); v == "" && n != "rua" && n != "p" {
-				continue
-			}
+			v = valueMeant(n, v)
 		}
 		out = out.With(n, v)
 	}

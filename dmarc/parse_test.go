@@ -256,6 +256,7 @@ func TestWith(t *testing.T) {
 		{"sp", "none", "v=DMARC1; p=quarantine; sp=none; np=reject; rua=mailto:a@b.example"},
 		{"p", "reject", "v=DMARC1; p=reject; sp=none; np=reject; rua=mailto:a@b.example"},
 		{"x", "a;b\r\n", "v=DMARC1; p=reject; sp=none; np=reject; rua=mailto:a@b.example; x=a%3Bb%0D%0A"},
+		{"fo", "", "v=DMARC1; p=reject; sp=none; np=reject; rua=mailto:a@b.example; x=a%3Bb%0D%0A"},
 		{"t", "y", "v=DMARC1; p=reject; sp=none; np=reject; rua=mailto:a@b.example; t=y; x=a%3Bb%0D%0A"},
 	} {
 		if r = r.With(step.name, step.value); r.String() != step.want {

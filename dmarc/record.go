@@ -107,11 +107,14 @@ func (r *Record) Get(name string) (value string, ok bool) {
 
 // With returns the record with a tag set: in its place if there is one of the
 // name, and otherwise where it is customary. Further tags of the name are
-// taken out. Octets that may not stand in a value are percent-encoded. v cannot
-// be set to anything but DMARC1.
+// taken out. Octets that may not stand in a value are percent-encoded; an empty
+// value takes the tag out. v cannot be set to anything but DMARC1.
 func (r *Record) With(name, value string) *Record {
 	if equalFold(name, "v") {
 		value = "DMARC1"
+	}
+	if value == "" {
+		return r.Without(name)
 	}
 	set := taglist.Tag{Name: name, Value: escape(value)}
 	out := make(taglist.List, 0, len(r.Tags)+1)

@@ -3,6 +3,7 @@ package advise
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"net/netip"
 	"slices"
@@ -254,21 +255,18 @@ func (n *analysis) authors() []string {
 	return list.sorted(maxAuthors)
 }
 
-// exists reports whether a name is in the DNS, as RFC 9989 §4.7 (np) has it:
-// no address and no mail exchanger means that it is not; false in the second
-// result means that it could not be found out.
+// exists reports whether a name is in the DNS: only NXDOMAIN says that it is
+// not (RFC 9989 §3.2.13), for the policy np. False in the second result means
+// that it could not be found out.
 func exists(ctx context.Context, r dns.Resolver, name string) (exists, known bool) {
-	for _, t := range []dns.Type{dns.A, dns.AAAA, dns.MX} {
-		a, err := r.Lookup(ctx, name, t)
-		switch {
-		case err == nil && len(a.Records) > 0:
-			return true, true
-		case err == nil || isAbsent(err):
-		default:
-			return false, false
-		}
+	a, err := r.Lookup(ctx, name, dns.TXT)
+	switch {
+	case err == nil || a.Name != "": // an alias is there, wherever it points
+		return true, true
+	case dns.Absent(err):
+		return !errors.Is(err, dns.ErrNameNotFound), true
 	}
-	return false, true
+	return false, false
 }
 
 // survey fills in what the groups tell about the domain as a whole.

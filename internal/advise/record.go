@@ -2,47 +2,12 @@ package advise
 
 import (
 	"context"
-	"errors"
 	"strings"
 
+	"sekimori/dmarc"
 	"sekimori/dns"
 	"sekimori/explain"
 )
-
-// tags is a DMARC record in its order.
-type tags []tag
-
-type tag struct{ name, value string }
-
-// parseTags reads a record leniently (RFC 9989 §4.8); false for anything that
-// is no DMARC record.
-func parseTags(s string) (tags, bool) {
-	var out tags
-	for i, part := range strings.Split(s, ";") {
-		name, value, ok := strings.Cut(part, "=")
-		name, value = strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)
-		if i == 0 && (name != "v" || value != "DMARC1") {
-			return nil, false
-		}
-		if ok && name != "" && out.get(name) == "" {
-			out = append(out, tag{name, value})
-		}
-	}
-	return out, true
-}
-
-func (t tags) get(name string) string {
-	for _, x := range t {
-		if x.name == name {
-			return x.value
-		}
-	}
-	return ""
-}
-
-func isAbsent(err error) bool {
-	return errors.Is(err, dns.ErrNameNotFound) || errors.Is(err, dns.ErrNoData)
-}
 
 // publishedRecord returns the DMARC record of a domain, "" where there is none
 // or it cannot be looked up (RFC 9989 §4.10: exactly one).
@@ -53,7 +18,7 @@ func publishedRecord(ctx context.Context, r dns.Resolver, domain string) string 
 	}
 	found := ""
 	for _, s := range a.Records {
-		if _, ok := parseTags(s); ok {
+		if _, err := dmarc.Parse(s); err == nil {
 			if found != "" {
 				return ""
 			}
@@ -61,17 +26,6 @@ func publishedRecord(ctx context.Context, r dns.Resolver, domain string) string 
 		}
 	}
 	return found
-}
-
-// stricter orders policies; an unknown one is as good as none.
-func stricter(p string) int {
-	switch p {
-	case "quarantine":
-		return 1
-	case "reject":
-		return 2
-	}
-	return 0
 }
 
 // nextRecord writes the record to publish next. Where the domain is ready, p
@@ -83,40 +37,36 @@ func stricter(p string) int {
 // for reports stay.
 func (n *analysis) nextRecord(a *Advice, t totals) string {
 	seen := n.policy.seen
-	now, known := parseTags(n.policy.published)
-	p := seen.P
-	if stricter(p) == 0 {
-		p = "none"
+	now, err := dmarc.Parse(n.policy.published)
+	if err != nil { // what reports saw has to do
+		now = dmarc.New(policy(seen.P)).With("np", seen.NP).With("adkim", seen.ADKIM).With("aspf", seen.ASPF).With("fo", seen.FO)
+		if seen.SP != seen.P {
+			now = now.With("sp", seen.SP)
+		}
 	}
-	if known && now.get("p") != "" && strings.ToLower(now.get("p")) != p {
-		n.note("note.policy-changed", explain.Args{"seen": p, "published": strings.ToLower(now.get("p"))})
-		p = strings.ToLower(now.get("p"))
+	p := policy(seen.P)
+	if now.P != "" && now.P != p {
+		n.note("note.policy-changed", explain.Args{"seen": string(p), "published": string(now.P)})
+		p = now.P
 	}
 	if a.Verdict == Ready {
 		switch {
-		case p != "none" || t.legitimate == 0 && t.messages > 0:
-			p = "reject" // the last step, or the only one where there is no mail to lose
+		case p != dmarc.None || t.legitimate == 0 && t.messages > 0:
+			p = dmarc.Reject // the last step, or the only one where there is no mail to lose
 		default:
-			p = "quarantine"
+			p = dmarc.Quarantine
 		}
 	}
-	out := tags{{"v", "DMARC1"}, {"p", p}}
-	sp := strings.ToLower(now.get("sp"))
-	if !known && seen.SP != seen.P {
-		sp = seen.SP
-	}
+	next := dmarc.New(p)
+	sp := now.SP
 	// Receivers often write sp into their reports although none is published.
-	if sp != "" && stricter(sp) != stricter(p) {
-		if a.Verdict == Ready && stricter(sp) < stricter(p) {
+	if sp != "" && sp != p {
+		if a.Verdict == Ready && sp.Level() < p.Level() {
 			sp = p // the step is for subdomains too: their mail was counted
 		}
 		if sp != p {
-			out = append(out, tag{"sp", sp})
+			next = next.With("sp", string(sp))
 		}
-	}
-	np := strings.ToLower(now.get("np"))
-	if !known {
-		np = seen.NP
 	}
 	failing := false // a subdomain of ours, not known to exist, has failing mail
 	for name := range t.subdomains {
@@ -124,60 +74,54 @@ func (n *analysis) nextRecord(a *Advice, t totals) string {
 			failing = true
 		}
 	}
-	effective := np
-	if effective == "" {
-		effective = sp
-	}
-	if effective == "" {
-		effective = p
+	effective := p
+	for _, q := range []dmarc.Policy{sp, now.NP} {
+		if q != "" {
+			effective = q
+		}
 	}
 	switch {
-	case stricter(effective) == 2 && np == "":
-	case !failing && p != "reject" && t.messages > 0:
-		out = append(out, tag{"np", "reject"})
-		if stricter(effective) < 2 {
+	case effective == dmarc.Reject && now.NP == "":
+	case !failing && p != dmarc.Reject && t.messages > 0:
+		next = next.With("np", string(dmarc.Reject))
+		if effective != dmarc.Reject {
 			n.note("note.np-reject", nil)
 		}
-	case np != "":
-		out = append(out, tag{"np", np})
+	case now.NP != "":
+		next = next.With("np", string(now.NP))
 	}
-	for _, name := range []string{"adkim", "aspf"} {
-		v := strings.ToLower(now.get(name))
-		if !known {
-			v = map[string]string{"adkim": seen.ADKIM, "aspf": seen.ASPF}[name]
-		}
-		if v == "s" {
-			out = append(out, tag{name, v})
-		}
+	if now.ADKIM == dmarc.Strict {
+		next = next.With("adkim", string(now.ADKIM))
 	}
-	fo := now.get("fo")
-	if !known {
-		fo = seen.FO
+	if now.ASPF == dmarc.Strict {
+		next = next.With("aspf", string(now.ASPF))
 	}
-	if fo != "" && fo != "0" {
-		out = append(out, tag{"fo", fo})
+	if now.FO != (dmarc.FailureOptions{}) {
+		fo, _ := now.Get("fo")
+		next = next.With("fo", fo)
 	}
-	rua := now.get("rua")
+	rua, _ := now.Get("rua")
 	if rua == "" {
 		rua = "mailto:dmarc-reports@" + a.Domain
 		n.note("note.rua-assumed", explain.Args{"address": "dmarc-reports@" + a.Domain})
 	}
-	out = append(out, tag{"rua", rua})
-	if ruf := now.get("ruf"); ruf != "" {
-		out = append(out, tag{"ruf", ruf})
+	next = next.With("rua", rua)
+	if ruf, _ := now.Get("ruf"); ruf != "" {
+		next = next.With("ruf", ruf)
 	}
-	if t := strings.ToLower(now.get("t")); t == "y" && a.Verdict != Ready {
-		out = append(out, tag{"t", "y"})
+	if now.Testing && a.Verdict != Ready {
+		next = next.With("t", "y")
 	}
-	if now.get("pct") != "" {
+	if now.Has("pct") {
 		n.note("note.pct-historic", nil)
 	}
-	var b strings.Builder
-	for i, x := range out {
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(x.name + "=" + x.value)
+	return next.String()
+}
+
+// policy reads a policy as reports have it; an unknown one is as good as none.
+func policy(s string) dmarc.Policy {
+	if p := dmarc.Policy(strings.ToLower(s)); p.Level() > 0 {
+		return p
 	}
-	return b.String()
+	return dmarc.None
 }
