@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"sekimori/arc"
 	"sekimori/dkim"
 	"sekimori/domain"
 	"sekimori/message"
@@ -32,6 +33,9 @@ type recipe struct {
 	sign      []signing
 	edit      func(string) string
 	resign    []signing // after the edit
+	seal      string    // the domain that seals at last (ARC), selector s1
+	found     string    // what it found, for its ARC-Authentication-Results
+	broken    bool      // the chain is broken after it was sealed
 }
 
 type signing struct {
@@ -103,6 +107,21 @@ func signed(t testing.TB, text string, with ...signing) string {
 	return text
 }
 
+// sealed puts a first ARC Set on a message.
+func sealed(t testing.TB, text, by, found string) string {
+	t.Helper()
+	h, body, err := message.Read(strings.NewReader(text), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &arc.Sealer{Domain: name(t, by), Selector: "s1", Key: testKey(t, "rsa"), Now: func() time.Time { return today.Add(-time.Minute) }}
+	fields, err := s.Seal(h, body, arc.None, found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(fields, "") + text
+}
+
 func crlfs(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\n", "\r\n")
 }
@@ -118,7 +137,14 @@ func writeScenarios(t *testing.T, root string) {
 		if r.edit != nil {
 			text = r.edit(text)
 		}
-		text = crlfs(r.trace) + signed(t, text, r.resign...)
+		text = signed(t, text, r.resign...)
+		if r.seal != "" {
+			text = sealed(t, text, r.seal, r.found)
+		}
+		if r.broken {
+			text = replace("of November", "of December")(text)
+		}
+		text = crlfs(r.trace) + text
 		conn, err := json.MarshalIndent(r.conn, "", "  ")
 		if err != nil {
 			t.Fatal(err)

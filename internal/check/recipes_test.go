@@ -39,7 +39,19 @@ Your statement of November is ready.
 
 func from(s string) *string { return &s }
 
+const listZone = `
+list.example.                  TXT "v=spf1 ip4:203.0.113.0/24 -all"
+s1._domainkey.list.example.    TXT RSA
+lists.list.example.            A   203.0.113.7
+`
+
+const listFound = "lists.list.example; spf=pass smtp.mailfrom=bank.example; dkim=pass header.d=bank.example; dmarc=pass header.from=bank.example"
+
+// listed is what a mailing list makes of a message.
+var listed = replace("Subject: Your", "List-Id: <members.list.example>\r\nSubject: [members] Your")
+
 var (
+	listConn    = connectionFile{IP: "203.0.113.7", Helo: "lists.list.example", MailFrom: from("members-bounces@list.example")}
 	bankConn    = connectionFile{IP: "192.0.2.10", Helo: "mx.bank.example", MailFrom: from("bounce@bank.example")}
 	malloryConn = connectionFile{IP: "198.51.100.66", Helo: "mx.mallory.example", MailFrom: from("x@mallory.example")}
 	bankKey     = signing{domain: "bank.example", selector: "s1", key: "rsa"}
@@ -93,11 +105,25 @@ func recipes() []recipe {
 		},
 		{
 			name: "mailing-list", why: "A mailing list changed the subject and signed with its own name: everything passes for the list, nothing for the author. DMARC fails, which is why a receiver must not refuse for p=reject alone (RFC 9989 §7.4).",
-			zone: bankZone + "list.example. TXT \"v=spf1 ip4:203.0.113.0/24 -all\"\ns1._domainkey.list.example. TXT RSA\nlists.list.example. A 203.0.113.7\n",
-			conn: connectionFile{IP: "203.0.113.7", Helo: "lists.list.example", MailFrom: from("members-bounces@list.example")}, draft: bankDraft,
-			sign:   []signing{bankKey},
-			edit:   replace("Subject: Your", "List-Id: <members.list.example>\r\nSubject: [members] Your"),
+			zone: bankZone + listZone, conn: listConn, draft: bankDraft,
+			sign: []signing{bankKey}, edit: listed,
 			resign: []signing{{domain: "list.example", selector: "s1", key: "rsa"}},
+		},
+		{
+			name: "mailing-list-sealed", why: "The list sealed what it had found when the message reached it (ARC): the chain is valid, but nobody here trusts the list, so it counts for nothing.",
+			zone: bankZone + listZone, conn: listConn, draft: bankDraft, sign: []signing{bankKey}, edit: listed,
+			resign: []signing{{domain: "list.example", selector: "s1", key: "rsa"}}, seal: "list.example", found: listFound,
+		},
+		{
+			name: "mailing-list-trusted", why: "As before, with the list among the trusted sealers: that is told, for local policy. DMARC fails all the same (RFC 8617 §7.2.1).",
+			zone: bankZone + listZone, conn: connectionFile{IP: listConn.IP, Helo: listConn.Helo, MailFrom: listConn.MailFrom, Sealers: []string{"list.example"}},
+			draft: bankDraft, sign: []signing{bankKey}, edit: listed,
+			resign: []signing{{domain: "list.example", selector: "s1", key: "rsa"}}, seal: "list.example", found: listFound,
+		},
+		{
+			name: "chain-broken", why: "The message was changed after it was sealed: the chain fails, as if there were none.",
+			zone: bankZone + listZone, conn: connectionFile{IP: listConn.IP, Helo: listConn.Helo, MailFrom: listConn.MailFrom, Sealers: []string{"list.example"}},
+			draft: bankDraft, sign: []signing{bankKey}, edit: listed, seal: "list.example", found: listFound, broken: true,
 		},
 		{
 			name: "two-from-fields", why: "Two From fields: a reader shows the one, a filter checks the other. DMARC cannot be applied (RFC 9989 §5.3.1), which is no pass.",
