@@ -123,7 +123,7 @@ func read(f message.Field, p part) (n int, s set, e *fault) {
 	if p == seal {
 		code, ref = "arc.seal-malformed", "RFC 8617 §4.1.3"
 	}
-	args := explain.Args{"instance": int64(n)}
+	args := func() explain.Args { return explain.Args{"instance": int64(n)} }
 	var err error
 	if p == seal {
 		s.seal, err = readSeal(list)
@@ -132,14 +132,14 @@ func read(f message.Field, p part) (n int, s set, e *fault) {
 	}
 	if len(faults) > 0 {
 		// RFC 6376 §3.2: a list with a fault is invalid as a whole.
-		return n, s, broken(code, ref, args).because(faults[0])
+		return n, s, broken(code, ref, args()).because(faults[0])
 	}
 	if err != nil {
-		return n, s, broken(code, ref, args).because(err)
+		return n, s, broken(code, ref, args()).because(err)
 	}
 	if p == seal {
 		if _, ok := list.Get("h"); ok {
-			return n, s, broken("arc.seal-with-fields", "RFC 8617 §4.1.3", args)
+			return n, s, broken("arc.seal-with-fields", "RFC 8617 §4.1.3", args())
 		}
 		return n, s, nil
 	}
@@ -147,7 +147,7 @@ func read(f message.Field, p part) (n int, s set, e *fault) {
 	// other sets than its own may be there or not, and a seal that it covers
 	// covers it. Results are let pass, as in the protocol's test suite.
 	if covers(s.sig, partNames[seal]) {
-		return n, s, broken("arc.signature-covers-seal", "RFC 8617 §4.1.2", args)
+		return n, s, broken("arc.signature-covers-seal", "RFC 8617 §4.1.2", args())
 	}
 	return n, s, nil
 }

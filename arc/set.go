@@ -134,9 +134,16 @@ func readResults(value string) (n int, text string, ok bool) {
 	return n, unfold(s[1:]), true
 }
 
+// unfold takes line ends out, and white space off the ends.
 func unfold(s string) string {
 	if strings.ContainsAny(s, "\r\n") {
-		s = strings.NewReplacer("\r", "", "\n", "").Replace(s)
+		b := make([]byte, 0, len(s))
+		for i := 0; i < len(s); i++ {
+			if s[i] != '\r' && s[i] != '\n' {
+				b = append(b, s[i])
+			}
+		}
+		s = string(b)
 	}
 	return strings.Trim(s, " \t")
 }
