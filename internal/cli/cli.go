@@ -146,7 +146,7 @@ func newRoot(e *Env) *cobra.Command {
 	root.SetUsageTemplate(usageTemplate(e))
 	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, cmd.CommandPath()} })
-	root.AddCommand(newImport(e), newAdvise(e), newServe(e), newVerify(e))
+	root.AddCommand(newImport(e), newAdvise(e), newServe(e), newVerify(e), newCheck(e))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultVersionFlag()

@@ -120,6 +120,15 @@ func wrap(w io.Writer, width int, lead, text string) {
 		var seg string
 		var must bool
 		seg, rest, must, state = uniseg.FirstLineSegmentInString(rest, state)
+		// A name or an address is not broken at its hyphens and slashes, as long
+		// as it fits into a line.
+		for !must && rest != "" && (strings.HasSuffix(seg, "-") || strings.HasSuffix(seg, "/")) {
+			next, after, end, st := uniseg.FirstLineSegmentInString(rest, state)
+			if uniseg.StringWidth(strings.TrimRight(seg+next, " \n")) > room {
+				break
+			}
+			seg, rest, must, state = seg+next, after, end, st
+		}
 		sw := uniseg.StringWidth(strings.TrimRight(seg, " \n"))
 		if n > 0 && n+sw > room {
 			flush()

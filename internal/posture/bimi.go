@@ -2,7 +2,9 @@ package posture
 
 import (
 	"context"
+	"slices"
 
+	"sekimori/bimi"
 	"sekimori/dns"
 	"sekimori/domain"
 	"sekimori/explain"
@@ -24,32 +26,26 @@ type BIMI struct {
 
 func (b *BIMI) init() { b.Records, b.Eligible = []string{}, Unknown }
 
+// inspectBIMI follows inspectDMARC, which finds the organizational domain.
 func (in *inspection) inspectBIMI(ctx context.Context) {
 	x, b := &in.BIMI, in.a.budget(budgetBIMI)
 	x.init()
-	x.Present, x.Valid = Unknown, Unknown
-	at := in.name
-	for i := range 2 {
-		if i == 1 {
-			if org := in.name.Organizational(); org != in.name {
-				at = org
-			} else {
-				return
-			}
-		}
-		a, err := b.Lookup(ctx, "default._bimi."+at.String(), dns.TXT)
-		if err != nil && !dns.Absent(err) {
-			x.Present, x.Valid = Unknown, Unknown
-			return
-		}
-		x.Present, x.Valid = No, No
-		if r := versioned(a.Records, "BIMI1"); len(r) > 0 {
-			x.Records, x.RecordDomain = texts(r), at.String()
-			x.Present, x.Valid = Yes, state(len(r) == 1)
-			return
-		}
+	org, err := domain.Parse(in.DMARC.OrganizationalDomain)
+	if err != nil {
+		org = in.name.Organizational() // the list's, where the walk had no answer
 	}
-	_ = domain.Name{}
+	f := bimi.Lookup(ctx, b, bimi.Input{Author: in.name, Organizational: org})
+	x.Records = in.record(TopicBIMI, f.Records, nil, "BIMI1", f.Record != nil, f.Temporary, f.Findings)
+	if x.Present != Yes {
+		return
+	}
+	x.RecordDomain = in.name.String()
+	if a, err := b.Lookup(ctx, bimi.Name("default", x.RecordDomain), dns.TXT); err != nil || !slices.ContainsFunc(a.Records, bimi.Begins) {
+		x.RecordDomain = org.String()
+	}
+	if r := f.Record; r != nil {
+		x.Location, x.Authority, x.Declined = explain.Clip(r.Location), explain.Clip(r.Authority), r.Declined()
+	}
 }
 
 // judgeBIMI needs the DMARC policy.

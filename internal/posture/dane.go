@@ -2,8 +2,8 @@ package posture
 
 import (
 	"context"
-	"strings"
 
+	"sekimori/dane"
 	"sekimori/dns"
 	"sekimori/explain"
 )
@@ -30,6 +30,8 @@ type DANEHost struct {
 	Secure  State    `json:"secure"`
 	Usable  State    `json:"usable"` // at least one record is
 	Records []string `json:"records"`
+
+	found []explain.Finding
 }
 
 // inspectDANE follows inspectMX, whose hosts it looks at.
@@ -77,10 +79,10 @@ func (in *inspection) tlsa(ctx context.Context, b *budget, h *Host) DANEHost {
 	var a dns.Answer
 	err := error(dns.ErrNoData)
 	if h.Alias != "" && h.secure {
-		a, err = b.Lookup(ctx, "_25._tcp."+h.Alias, dns.TLSA)
+		a, err = b.Lookup(ctx, dane.Name(h.Alias), dns.TLSA)
 	}
 	if dns.Absent(err) {
-		a, err = b.Lookup(ctx, "_25._tcp."+h.Host, dns.TLSA)
+		a, err = b.Lookup(ctx, dane.Name(h.Host), dns.TLSA)
 	}
 	x.Present = present(err)
 	switch {
@@ -93,20 +95,17 @@ func (in *inspection) tlsa(ctx context.Context, b *budget, h *Host) DANEHost {
 	case a.Security == dns.Secure || a.Security == dns.Insecure || a.Security == dns.Bogus:
 		x.Secure = No
 	}
-	for _, txt := range a.Records {
-		if usableTLSA(txt) {
+	all := a.Records[:min(len(a.Records), maxListed)]
+	for _, txt := range all {
+		if r, err := dane.Parse(txt); err == nil && r.Usable() {
 			x.Usable = Yes
 		}
 	}
-	x.Records = append(x.Records, texts(a.Records)...)
+	x.Records = append(x.Records, texts(all)...)
+	if len(all) > 0 {
+		x.found = dane.LintAll(all, h.Host)
+	}
 	return x
-}
-
-// usableTLSA: of the usages only DANE-TA (2) and DANE-EE (3) count for mail
-// (RFC 7672 §3.1.3).
-func usableTLSA(txt string) bool {
-	f := strings.SplitN(txt, " ", 5)
-	return len(f) == 4 && (f[0] == "2" || f[0] == "3") && (f[1] == "0" || f[1] == "1") && (f[2] == "0" || f[2] == "1" || f[2] == "2")
 }
 
 // sum draws Present and Valid from the hosts.
@@ -138,35 +137,32 @@ func (d *DANE) sum(mx dns.Security) {
 
 func (in *inspection) judgeDANE(f first) {
 	d := &in.DANE
-	say := func(g explain.Grade, code, ref string, hosts []string, host string) {
+	say := func(g explain.Grade, code, ref string, hosts []string) {
 		args := in.args()
 		if hosts != nil {
 			args["hosts"] = hosts
 		}
-		if host != "" {
-			args["host"] = clip(host)
-		}
-		in.find(TopicDANE, explain.Finding{Grade: g, Part: clip(host), Step: explain.Step{Code: code, Args: args, Ref: ref}})
+		in.find(TopicDANE, explain.Finding{Grade: g, Step: explain.Step{Code: code, Args: args, Ref: ref}})
 	}
 	var without, insecure []string
 	for _, h := range d.Hosts {
+		in.findAt(TopicDANE, dane.Name(h.Host), h.found...)
 		switch {
 		case h.Present == No:
-			without = append(without, clip(h.Host))
+			without = append(without, explain.Clip(h.Host))
 		case h.Present != Yes:
-		case h.Usable == No:
-			say(explain.Error, "posture.dane-unusable", "RFC 7672 §3.1.3", nil, h.Host)
+		case h.Usable == No: // the linter says it
 		case h.Secure == No || f.mx.Security == dns.Insecure:
-			insecure = append(insecure, clip(h.Host))
+			insecure = append(insecure, explain.Clip(h.Host))
 		}
 	}
 	if d.Present == Yes && len(without) > 0 {
-		say(explain.Warning, "posture.dane-partial", "RFC 7672 §2.2.1", without, "")
+		say(explain.Warning, "posture.dane-partial", "RFC 7672 §2.2.1", without)
 	}
 	if len(insecure) > 0 {
-		say(explain.Warning, "posture.dane-insecure", "RFC 7672 §2.2", insecure, "")
+		say(explain.Warning, "posture.dane-insecure", "RFC 7672 §2.2", insecure)
 	}
 	if d.Present == No && f.mx.Security == dns.Secure {
-		say(explain.Advice, "posture.dane-missing", "RFC 7672 §1.3", nil, "")
+		say(explain.Advice, "posture.dane-missing", "RFC 7672 §1.3", nil)
 	}
 }

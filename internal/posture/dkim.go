@@ -200,7 +200,7 @@ func (in *inspection) ask(ctx context.Context, b *budget, base string, selectors
 			d.SelectorsUnknown++
 		case answers[i].Name != "" && !hollow:
 			// An alias of nothing: a service that was left, or not finished.
-			to := clip(strings.TrimSuffix(answers[i].Name, "."))
+			to := explain.Clip(strings.TrimSuffix(answers[i].Name, "."))
 			d.Keys = append(d.Keys, Key{Selector: s, Origin: from, Valid: No, Alias: to, Records: []string{}, found: []explain.Finding{{
 				Grade: explain.Warning, Part: to,
 				Step: explain.Step{Code: "posture.dkim-dangling", Args: explain.Args{"name": s + "." + base, "target": to}, Ref: "RFC 6376 §3.6.2.1"},
@@ -220,7 +220,7 @@ func looksLikeKey(records []string) bool {
 // readKey reads the records of a selector. Where there are several, receivers
 // may try any of them (RFC 6376 §3.6.2.2); the best one counts.
 func readKey(selector string, from Origin, a dns.Answer, base string) Key {
-	k := Key{Selector: selector, Origin: from, Valid: No, Records: texts(a.Records), Alias: clip(strings.TrimSuffix(a.Name, "."))}
+	k := Key{Selector: selector, Origin: from, Valid: No, Records: texts(a.Records), Alias: explain.Clip(strings.TrimSuffix(a.Name, "."))}
 	name := selector + "." + base
 	for i, txt := range a.Records {
 		if i == maxRecords {

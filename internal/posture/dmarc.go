@@ -145,7 +145,7 @@ func (in *inspection) lintDMARC(at domain.Name, all []string) {
 func (in *inspection) destinations(ctx context.Context, v *dmarc.Verifier, at domain.Name, r *dmarc.Record, tag string) []Destination {
 	out := []Destination{}
 	for _, u := range v.Destinations(ctx, at, r, tag) {
-		d := Destination{URI: clip(u.URI.String()), External: state(u.External), Authorized: state(u.Allowed)}
+		d := Destination{URI: explain.Clip(u.URI.String()), External: state(u.External), Authorized: state(u.Allowed)}
 		if u.Err != nil {
 			d.Authorized = Unknown
 			if !u.External {

@@ -168,9 +168,9 @@ func (in *inspection) host(ctx context.Context, b *budget, h *Host) {
 	if len(h.Addresses) > maxListed {
 		h.Addresses = h.Addresses[:maxListed]
 	}
-	h.Alias = clip(strings.TrimSuffix(v4.Name+v6.Name[:0], "."))
+	h.Alias = explain.Clip(strings.TrimSuffix(v4.Name+v6.Name[:0], "."))
 	if h.Alias == "" {
-		h.Alias = clip(strings.TrimSuffix(v6.Name, "."))
+		h.Alias = explain.Clip(strings.TrimSuffix(v6.Name, "."))
 	}
 	switch {
 	case err4 == nil || err6 == nil:
@@ -184,9 +184,9 @@ func (in *inspection) host(ctx context.Context, b *budget, h *Host) {
 
 // judgeHost says what is wrong with one MX host.
 func (in *inspection) judgeHost(h *Host) {
-	args := explain.Args{"host": clip(h.Host)}
+	args := explain.Args{"host": explain.Clip(h.Host)}
 	find := func(g explain.Grade, code, ref string) {
-		in.find(TopicMX, explain.Finding{Grade: g, Part: clip(h.Host), Step: explain.Step{Code: code, Args: args, Ref: ref}})
+		in.find(TopicMX, explain.Finding{Grade: g, Part: explain.Clip(h.Host), Step: explain.Step{Code: code, Args: args, Ref: ref}})
 	}
 	if _, err := netip.ParseAddr(strings.Trim(h.Host, "[]")); err == nil {
 		find(explain.Error, "posture.mx-address", "RFC 1035 §3.3.9")
@@ -210,10 +210,8 @@ func (in *inspection) judgeHost(h *Host) {
 	}
 }
 
-// clip bounds a text from outside and replaces control characters, so that it
+// clean bounds a text from outside and replaces control characters, so that it
 // can be shown.
-func clip(s string) string { return clean(s, 200) }
-
 func clean(s string, most int) string {
 	cut := len(s) > most
 	if cut {

@@ -243,7 +243,12 @@ func Inspect(ctx context.Context, r dns.Resolver, name domain.Name, o Options) P
 	}
 	first := in.first(ctx)
 	in.Exists = first.exists
-	tasks := []func(){func() { in.inspectDMARC(ctx) }}
+	tasks := []func(){func() {
+		in.inspectDMARC(ctx)
+		if first.exists != No {
+			in.inspectBIMI(ctx)
+		}
+	}}
 	if first.exists != No {
 		tasks = append(tasks,
 			func() { in.inspectSPF(ctx) },
@@ -251,7 +256,6 @@ func Inspect(ctx context.Context, r dns.Resolver, name domain.Name, o Options) P
 			func() { in.inspectMX(ctx, first); in.inspectDANE(ctx, first) },
 			func() { in.inspectMTASTS(ctx) },
 			func() { in.inspectTLSRPT(ctx) },
-			func() { in.inspectBIMI(ctx) },
 			func() { in.inspectDNSSEC(ctx, first) },
 		)
 	} else {

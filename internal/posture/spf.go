@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"sekimori/explain"
 	"sekimori/spf"
 )
 
@@ -88,7 +89,7 @@ func treeFaults(nodes []spf.Node) (bad, hidden bool) {
 
 func included(list []string, nodes []spf.Node) []string {
 	for i := range nodes {
-		if d := clip(nodes[i].Domain); d != "" && len(list) < maxListed && !slices.Contains(list, d) {
+		if d := explain.Clip(nodes[i].Domain); d != "" && len(list) < maxListed && !slices.Contains(list, d) {
 			list = append(list, d)
 		}
 		list = included(list, nodes[i].Nodes)

@@ -6,6 +6,8 @@ import (
 
 	"sekimori/dns"
 	"sekimori/explain"
+	"sekimori/mtasts"
+	"sekimori/tlsrpt"
 )
 
 // MTASTS is the announcement that mail to the domain must be encrypted (RFC
@@ -30,43 +32,55 @@ type TLSRPT struct {
 
 func (t *TLSRPT) init() { t.Records, t.RUA = []string{}, []string{} }
 
-// versioned are the records that begin with a version, or were meant to.
-func versioned(all []string, version string) []string {
-	var out []string
-	for _, s := range all {
-		head := strings.ToLower(strings.ReplaceAll(s[:min(len(s), 64)], " ", ""))
-		if strings.HasPrefix(head, "v="+strings.ToLower(version)) {
-			out = append(out, s)
+// meant tells whether a text begins with the version, or was meant to: others
+// at the name come from a wildcard and say nothing.
+func meant(txt, version string) bool {
+	head := strings.ToLower(strings.ReplaceAll(txt[:min(len(txt), 64)], " ", ""))
+	return strings.HasPrefix(head, "v="+strings.ToLower(version))
+}
+
+// record sums up what a linked TXT record is: its texts, whether it is there
+// and whether it is one that counts.
+func (in *inspection) record(t Name, records, other []string, version string, valid, temporary bool, found []explain.Finding) []string {
+	topic := in.topic(t)
+	for _, o := range other {
+		if meant(o, version) {
+			records = append(records[:len(records):len(records)], o)
 		}
 	}
-	return out
+	switch {
+	case temporary:
+		topic.Present, topic.Valid = Unknown, Unknown
+		return []string{}
+	case len(records) == 0:
+		topic.Present, topic.Valid = No, No
+		return []string{}
+	}
+	topic.Present, topic.Valid = Yes, state(valid)
+	in.find(t, found...)
+	return texts(records)
 }
 
 func (in *inspection) inspectMTASTS(ctx context.Context) {
 	m, b := &in.MTASTS, in.a.budget(budgetMTASTS)
 	m.init()
+	f := mtasts.Lookup(ctx, b, in.name.String())
+	m.Records = in.record(TopicMTASTS, f.Records, f.Other, "STSv1", f.Record != nil, f.Temporary, f.Findings)
+	if m.Present != Yes {
+		m.PolicyHost = m.Present
+		return
+	}
+	if f.Record != nil {
+		m.ID = f.Record.ID
+	}
 	host := "mta-sts." + in.name.String()
-	a, err := b.Lookup(ctx, "_mta-sts."+in.name.String(), dns.TXT)
-	records := versioned(a.Records, "STSv1")
-	m.Present, m.Valid = present(err), Unknown
-	if m.Present == Unknown {
-		return
+	_, err := b.Lookup(ctx, host, dns.A)
+	if dns.Absent(err) {
+		_, err = b.Lookup(ctx, host, dns.AAAA)
 	}
-	m.Records = texts(records)
-	if m.Present = state(len(records) > 0); m.Present == No {
-		m.Valid, m.PolicyHost = No, No
-		return
-	}
-	_, err4 := b.Lookup(ctx, host, dns.A)
-	m.PolicyHost = present(err4)
-	if m.PolicyHost != Yes {
-		if _, err6 := b.Lookup(ctx, host, dns.AAAA); err6 == nil {
-			m.PolicyHost = Yes
-		} else if !dns.Absent(err6) {
-			m.PolicyHost = Unknown
-		}
-	}
+	m.PolicyHost = present(err)
 	if m.PolicyHost == No {
+		m.Valid = No
 		in.find(TopicMTASTS, explain.Finding{Grade: explain.Error, Step: explain.Step{
 			Code: "posture.mta-sts-host-missing", Args: explain.Args{"host": host}, Ref: "RFC 8461 §3.3"}})
 	}
@@ -75,15 +89,13 @@ func (in *inspection) inspectMTASTS(ctx context.Context) {
 func (in *inspection) inspectTLSRPT(ctx context.Context) {
 	t, b := &in.TLSRPT, in.a.budget(budgetTLSRPT)
 	t.init()
-	a, err := b.Lookup(ctx, "_smtp._tls."+in.name.String(), dns.TXT)
-	records := versioned(a.Records, "TLSRPTv1")
-	t.Present, t.Valid = present(err), Unknown
-	if t.Present == Unknown {
-		return
+	f := tlsrpt.Lookup(ctx, b, in.name.String())
+	t.Records = in.record(TopicTLSRPT, f.Records, f.Other, "TLSRPTv1", f.Record != nil, f.Temporary, f.Findings)
+	if f.Record != nil {
+		for _, u := range f.Record.RUA[:min(len(f.Record.RUA), maxListed)] {
+			t.RUA = append(t.RUA, explain.Clip(u))
+		}
 	}
-	t.Records = texts(records)
-	t.Present = state(len(records) > 0)
-	t.Valid = t.Present
 }
 
 // judgeTransport is for domains that receive mail.
@@ -94,10 +106,10 @@ func (in *inspection) judgeTransport() {
 	name := in.name.String()
 	if in.MTASTS.Present == No {
 		in.find(TopicMTASTS, explain.Finding{Grade: explain.Advice, Step: explain.Step{Code: "posture.mta-sts-missing", Args: in.args(), Ref: "RFC 8461 §3"},
-			Publish: in.publish("_mta-sts."+name, "TXT", "v=STSv1; id=1;")})
+			Publish: in.publish(mtasts.Name(name), "TXT", (&mtasts.Record{ID: "1"}).String())})
 	}
 	if in.TLSRPT.Present == No {
 		in.find(TopicTLSRPT, explain.Finding{Grade: explain.Advice, Step: explain.Step{Code: "posture.tls-rpt-missing", Args: in.args(), Ref: "RFC 8460 §3"},
-			Publish: in.publish("_smtp._tls."+name, "TXT", "v=TLSRPTv1; rua=mailto:tls-reports@"+name)})
+			Publish: in.publish(tlsrpt.Name(name), "TXT", (&tlsrpt.Record{RUA: []string{"mailto:tls-reports@" + name}}).String())})
 	}
 }
