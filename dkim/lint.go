@@ -277,7 +277,7 @@ func (l *linter) content() {
 	}
 	if _, err := x509.ParsePKIXPublicKey(k.Data); err != nil {
 		// RFC 6376 §3.6.1 names RSAPublicKey, its example and everybody use
-		// SubjectPublicKeyInfo.
+		// SubjectPublicKeyInfo (erratum 3017).
 		if der, err := x509.MarshalPKIXPublicKey(pub); err == nil {
 			l.add(explain.Warning, step("dkim.key-bare", "RFC 6376 §3.6.1", nil), "", func(k *Key) { k.Data = der })
 		}

@@ -137,20 +137,20 @@ func signatureOf(list taglist.List, whole bool) (*Signature, *Error) {
 			note(missing(name)) // RFC 6376 §6.1.1
 		}
 	}
-	var identity string
+	identity := (*taglist.Tag)(nil)
 	for i := range list {
 		t := &list[i]
 		switch t.Name {
 		case "v", "i":
 			if whole && t.Name == "i" {
-				identity = t.Value
+				identity = t
 			}
 		default:
 			note(s.set(t))
 		}
 	}
 	if whole {
-		note(s.identity(identity))
+		note(s.setIdentity(identity))
 	}
 	if first == nil && !s.Created.IsZero() && !s.Expires.IsZero() && !s.Expires.After(s.Created) {
 		// RFC 6376 §3.5, "x"
@@ -267,14 +267,15 @@ func (s *Signature) setQueries(v string) *Error {
 	return nil
 }
 
-// identity reads i=. Its domain must be that of d= or lie below it.
-func (s *Signature) identity(v string) *Error {
-	if v == "" {
+// setIdentity reads i=. Its domain must be that of d= or lie below it.
+func (s *Signature) setIdentity(t *taglist.Tag) *Error {
+	if t == nil { // RFC 6376 §3.5, "i": the default
 		if !s.Domain.IsZero() {
 			s.Identity = "@" + s.Domain.String()
 		}
 		return nil
 	}
+	v := t.Value
 	text, ok := decodeQP(v)
 	s.Identity = text
 	at := strings.LastIndexByte(text, '@')
