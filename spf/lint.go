@@ -128,57 +128,14 @@ func looksLikeSPF(txt string) bool {
 }
 
 // lintSyntax reads every term and notes each fault; it reports whether there
-// was none.
+// was none. One fault makes the record worth nothing (RFC 7208 §4.6).
 func (l *linter) lintSyntax() bool {
-	var redirects, exps int
-	ok := true
-	for i := len(version); i < len(l.txt); {
-		if l.txt[i] == ' ' {
-			i++
-			continue
-		}
-		end := strings.IndexByte(l.txt[i:], ' ')
-		if end < 0 {
-			end = len(l.txt)
-		} else {
-			end += i
-		}
-		t := Term{Offset: i, text: l.txt[i:end]}
-		i = end
-		err := t.parse()
-		if err == nil && t.IsModifier() {
-			switch t.Name {
-			case Redirect:
-				if redirects++; redirects > 1 {
-					err = &SyntaxError{Cause: DuplicateRedirect, Offset: t.Offset}
-				}
-			case Exp:
-				if exps++; exps > 1 {
-					err = &SyntaxError{Cause: DuplicateExp, Offset: t.Offset}
-				}
-			}
-		}
-		if err != nil {
-			ok = false
-			if len(l.found) < maxFindings {
-				l.fault(&t, err)
-			}
-			continue
-		}
-		if len(l.terms) == maxTerms {
-			l.add(explain.Error, string(TooManyTerms), "", nil, "RFC 7208 §4.6")
-			return false
-		}
-		l.terms = append(l.terms, t)
+	terms, faults := ParseTerms(l.txt)
+	for _, err := range faults[:min(len(faults), maxFindings)] {
+		l.mend(explain.Error, string(err.Cause), err.Term, explain.Args{"term": clip(err.Term), "octet": int64(err.Offset + 1)}, "RFC 7208 §4.6")
 	}
-	return ok
-}
-
-// fault notes a term that cannot be read: the whole record is then worth
-// nothing (RFC 7208 §4.6).
-func (l *linter) fault(t *Term, err *SyntaxError) {
-	args := explain.Args{"term": clip(t.text), "octet": int64(err.Offset + 1)}
-	l.mend(explain.Error, string(err.Cause), t.text, args, "RFC 7208 §4.6")
+	l.terms = terms
+	return len(faults) == 0
 }
 
 // lintTerms looks at what the terms say.

@@ -114,6 +114,54 @@ func parse(txt string) (*Record, *SyntaxError) {
 	return r, nil
 }
 
+// ParseTerms reads every term of a record by itself, for those who want to know
+// what a record says, and was meant to say, although it cannot be evaluated.
+// It returns the terms that can be read and the faults of the others; a second
+// redirect or exp is a fault. Terms after the 4,096th are not read, which is a
+// fault too. What does not begin as a record has no terms.
+func ParseTerms(txt string) ([]Term, []*SyntaxError) {
+	if !IsRecord(txt) {
+		return nil, []*SyntaxError{{Cause: NotSPF, Term: txt}}
+	}
+	var terms []Term
+	var faults []*SyntaxError
+	redirect, exp := false, false
+	for i := len(version); i < len(txt); {
+		if txt[i] == ' ' {
+			i++
+			continue
+		}
+		end := strings.IndexByte(txt[i:], ' ')
+		if end < 0 {
+			end = len(txt)
+		} else {
+			end += i
+		}
+		t := Term{Offset: i, text: txt[i:end]}
+		if len(terms)+len(faults) == maxTerms {
+			return terms, append(faults, &SyntaxError{Cause: TooManyTerms, Offset: i, Term: t.text})
+		}
+		err := t.parse()
+		switch {
+		case err != nil:
+			err.Term = t.text
+		case t.IsModifier() && t.Name == Redirect && redirect:
+			err = &SyntaxError{Cause: DuplicateRedirect, Offset: i, Term: t.text}
+		case t.IsModifier() && t.Name == Exp && exp:
+			err = &SyntaxError{Cause: DuplicateExp, Offset: i, Term: t.text}
+		}
+		i = end
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		redirect = redirect || t.IsModifier() && t.Name == Redirect
+		exp = exp || t.IsModifier() && t.Name == Exp
+		terms = append(terms, t)
+	}
+	return terms, faults
+}
+
 // parse reads t.text.
 func (t *Term) parse() *SyntaxError {
 	s, at := t.text, t.Offset

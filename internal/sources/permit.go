@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sekimori/dns"
+	"sekimori/spf"
 )
 
 // Permit is what a domain's SPF record allows now, as evidence of whose an
@@ -69,7 +70,7 @@ func (w *permitWalk) lookup(name string, t dns.Type) ([]string, error) {
 }
 
 func (w *permitWalk) record(name string, depth int) error {
-	if w.seen[name] || depth > 8 || strings.Contains(name, "%") {
+	if w.seen[name] || depth > 8 {
 		return nil
 	}
 	w.seen[name] = true
@@ -77,52 +78,39 @@ func (w *permitWalk) record(name string, depth int) error {
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(texts, func(s string) bool {
-		return strings.EqualFold(s, "v=spf1") || len(s) > 7 && strings.EqualFold(s[:7], "v=spf1 ")
-	})
+	i := slices.IndexFunc(texts, spf.IsRecord)
 	if i < 0 {
 		return nil
 	}
 	if depth == 0 {
 		w.out.Found = true
 	}
-	for _, term := range strings.Fields(texts[i])[1:] {
-		w.term(strings.ToLower(term), name, depth)
+	terms, _ := spf.ParseTerms(texts[i]) // a record at fault still tells something
+	for k := range terms {
+		w.term(&terms[k], name, depth)
 	}
 	return nil
 }
 
-func (w *permitWalk) term(term, name string, depth int) {
-	switch term[0] {
-	case '-', '~', '?':
-		return
-	case '+':
-		term = term[1:]
-	}
-	if to, ok := strings.CutPrefix(term, "redirect="); ok {
-		w.include(to, depth)
+func (w *permitWalk) term(t *spf.Term, name string, depth int) {
+	if t.Qualifier != spf.Plus && (!t.IsModifier() || t.Name != spf.Redirect) || strings.Contains(t.Value.String(), "%") {
 		return
 	}
-	mechanism, arg, _ := strings.Cut(term, ":")
-	mechanism, bits, hasBits := strings.Cut(mechanism, "/")
-	switch mechanism {
-	case "include":
-		w.include(arg, depth)
-	case "ip4", "ip6":
-		w.prefix(arg)
-	case "a", "mx":
-		target, argBits, argHas := strings.Cut(arg, "/")
-		if argHas {
-			bits, hasBits = argBits, true
+	target := strings.ToLower(strings.TrimSuffix(t.Value.String(), "."))
+	switch t.Name {
+	case spf.IP4, spf.IP6:
+		w.prefix(t.Network)
+	case spf.Include, spf.Redirect:
+		if !slices.Contains(w.out.Domains, target) {
+			w.out.Domains = append(w.out.Domains, target)
 		}
+		_ = w.record(target, depth+1) // counted in Partial
+	case spf.A, spf.MX:
 		if target == "" {
 			target = name
 		}
-		if strings.Contains(target, "%") {
-			return
-		}
 		hosts := []string{target}
-		if mechanism == "mx" {
+		if t.Name == spf.MX {
 			hosts = nil
 			mxs, _ := w.lookup(target, dns.MX)
 			for _, mx := range mxs {
@@ -132,42 +120,36 @@ func (w *permitWalk) term(term, name string, depth int) {
 			}
 		}
 		for _, h := range hosts {
-			for _, t := range []dns.Type{dns.A, dns.AAAA} {
-				addrs, _ := w.lookup(h, t)
-				for _, a := range addrs {
-					if t == dns.A && hasBits && bits != "" && bits[0] != '/' {
-						b, _, _ := strings.Cut(bits, "/")
-						a += "/" + b
-					}
-					w.prefix(a)
-				}
+			w.host(t, h)
+		}
+	}
+}
+
+// host adds the addresses of a host, with the network around them that the
+// term has.
+func (w *permitWalk) host(t *spf.Term, name string) {
+	for _, kind := range []dns.Type{dns.A, dns.AAAA} {
+		addrs, _ := w.lookup(name, kind)
+		for _, s := range addrs {
+			a, err := netip.ParseAddr(s)
+			if err != nil {
+				continue
 			}
+			bits, length := a.BitLen(), t.Bits4
+			if a.Is6() {
+				length = t.Bits6
+			}
+			if length.Given {
+				bits = int(length.Bits)
+			}
+			w.prefix(netip.PrefixFrom(a, bits))
 		}
 	}
 }
 
-func (w *permitWalk) include(to string, depth int) {
-	to = strings.TrimSuffix(to, ".")
-	if to == "" || strings.Contains(to, "%") {
-		return
-	}
-	if !slices.Contains(w.out.Domains, to) {
-		w.out.Domains = append(w.out.Domains, to)
-	}
-	_ = w.record(to, depth+1) // counted in Partial
-}
-
-// prefix adds a network, however it is written. One so wide that it says
-// nothing (RFC 7208 knows +all in many disguises) is left out.
-func (w *permitWalk) prefix(s string) {
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		a, err := netip.ParseAddr(s)
-		if err != nil {
-			return
-		}
-		p = netip.PrefixFrom(a, a.BitLen())
-	}
+// prefix adds a network. One so wide that it says nothing (RFC 7208 knows +all
+// in many disguises) is left out.
+func (w *permitWalk) prefix(p netip.Prefix) {
 	if p.Addr().Is4() && p.Bits() < 8 || p.Addr().Is6() && p.Bits() < 20 {
 		return
 	}
