@@ -128,13 +128,17 @@ type keyLookup struct {
 // Begin reads the signatures in a header section, starts asking for their keys
 // and adds what has to be hashed of the body to d. Questions end with ctx.
 func (v *Verifier) Begin(ctx context.Context, h message.Header, d *message.Digests) *Verification {
-	n := &Verification{v: v, limits: v.Limits.withDefaults()}
-	n.sigs = n.first[:0]
-	if v.Now != nil {
-		n.now = v.Now()
-	} else {
-		n.now = time.Now()
+	now := v.Now
+	if now == nil {
+		now = time.Now
 	}
+	return v.BeginAt(ctx, now(), h, d)
+}
+
+// BeginAt is Begin for a message that arrived at another time than Now.
+func (v *Verifier) BeginAt(ctx context.Context, at time.Time, h message.Header, d *message.Digests) *Verification {
+	n := &Verification{v: v, limits: v.Limits.withDefaults(), now: at}
+	n.sigs = n.first[:0]
 	for i := range h {
 		if !h[i].Is("DKIM-Signature") {
 			continue
