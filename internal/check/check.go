@@ -64,20 +64,25 @@ type Checker struct {
 	DMARCLimits dmarc.Limits
 
 	made  sync.Once
-	dkim  *dkim.Verifier
-	arc   *arc.Verifier
+	dkim  dkim.Verifier
 	dmarc dmarc.Verifier
 }
 
 // make builds what all messages share.
 func (c *Checker) make() {
-	c.dkim, c.arc = c.signatures(c.Now)
+	c.dkim = dkim.Verifier{Resolver: c.Resolver, Limits: c.DKIMLimits, AcceptUnsigned: c.AcceptUnsigned, Diagnose: c.Diagnose}
 	c.dmarc = dmarc.Verifier{Resolver: c.Resolver, Options: c.DMARC, Limits: c.DMARCLimits}
 }
 
-func (c *Checker) signatures(now func() time.Time) (*dkim.Verifier, *arc.Verifier) {
-	return &dkim.Verifier{Resolver: c.Resolver, Limits: c.DKIMLimits, Now: now, AcceptUnsigned: c.AcceptUnsigned, Diagnose: c.Diagnose},
-		&arc.Verifier{Resolver: c.Resolver, Limits: c.ARCLimits, Now: now}
+// now is when the message arrived.
+func (c *Checker) now(in Input) time.Time {
+	switch {
+	case !in.Time.IsZero():
+		return in.Time
+	case c.Now != nil:
+		return c.Now()
+	}
+	return time.Now()
 }
 
 // Checking is a message on its way through a Checker. It is for one
@@ -106,13 +111,11 @@ func (c *Checker) Begin(ctx context.Context, in Input, h message.Header) *Checki
 	// The HELO identity of a null reverse-path is that of MAIL FROM already
 	// (RFC 7208 §2.4).
 	n.withHelo = c.Helo && in.IP.IsValid() && in.Helo != "" && !in.NullSender
-	d, a := c.dkim, c.arc
-	if !in.Time.IsZero() {
-		d, a = c.signatures(func() time.Time { return in.Time })
-	}
-	n.dkim = d.Begin(ctx, h, &n.digests)
+	at := c.now(in)
+	n.dkim = c.dkim.BeginAt(ctx, at, h, &n.digests)
 	if !c.WithoutARC && h.Has("ARC-Seal") {
-		n.arc = a.Begin(ctx, h, &n.digests)
+		v := arc.Verifier{Resolver: c.Resolver, Limits: c.ARCLimits, Now: func() time.Time { return at }}
+		n.arc = v.Begin(ctx, h, &n.digests)
 	}
 	if c.Sequential {
 		n.runSPF()

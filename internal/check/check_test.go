@@ -12,8 +12,11 @@ import (
 	"testing"
 
 	"sekimori/authres"
+	"sekimori/dkim"
+	"sekimori/dmarc"
 	"sekimori/dns"
 	"sekimori/message"
+	"sekimori/spf"
 )
 
 var bankInput = Input{IP: netip.MustParseAddr("192.0.2.10"), Helo: "mx.bank.example", MailFrom: "bounce@bank.example"}
@@ -59,6 +62,56 @@ func TestPieces(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// TestOutcome: what the verdict is, for each way in which results come
+// together.
+func TestOutcome(t *testing.T) {
+	from := name(t, "bank.example")
+	for _, c := range []struct {
+		dmarc   dmarc.Status
+		spf     spf.Status
+		dkim    string // statuses
+		noSPF   bool
+		want    Outcome
+		summary string
+	}{
+		{dmarc.Pass, spf.Fail, "pass", false, Confirmed, "check.confirmed"},
+		{dmarc.Fail, spf.Pass, "pass", false, Failed, "check.failed"},
+		{dmarc.Fail, spf.None, "fail", true, Failed, "check.failed-without-spf"},
+		{dmarc.PermError, spf.Pass, "", false, Failed, "check.failed-record"},
+		{dmarc.TempError, spf.Pass, "", false, Undecided, "check.undecided"},
+		// No policy applies.
+		{dmarc.NoRecord, spf.Pass, "", false, Unconfirmed, "check.unconfirmed-related"},
+		{dmarc.NoRecord, spf.Pass, "fail", false, Unconfirmed, "check.unconfirmed-related"},
+		{dmarc.NoRecord, spf.Fail, "pass", false, Unconfirmed, "check.unconfirmed-related"},
+		{dmarc.NoRecord, spf.Fail, "", false, Failed, "check.failed-no-policy"},
+		{dmarc.NoRecord, spf.Fail, "temperror", false, Undecided, "check.undecided"},
+		{dmarc.NoRecord, spf.TempError, "fail", false, Undecided, "check.undecided"},
+		{dmarc.NoRecord, spf.None, "fail", false, Failed, "check.failed-no-policy"},
+		{dmarc.NoRecord, spf.None, "fail pass", false, Unconfirmed, "check.unconfirmed-related"},
+		{dmarc.NoRecord, spf.None, "permerror", false, Unconfirmed, "check.unconfirmed"},
+		{dmarc.NoRecord, spf.SoftFail, "", false, Unconfirmed, "check.unconfirmed"},
+		{dmarc.NoRecord, spf.PermError, "policy", false, Unconfirmed, "check.unconfirmed"},
+		{dmarc.NoRecord, spf.None, "", true, Unconfirmed, "check.unconfirmed"},
+	} {
+		v := Verdict{SPF: spf.Result{Status: c.spf, Domain: "mail.bank.example"}, NoSPF: c.noSPF, DMARC: dmarc.Result{Status: c.dmarc, From: from}}
+		for _, s := range strings.Fields(c.dkim) {
+			v.DKIM = append(v.DKIM, Signature{Result: dkim.Result{Status: dkim.Status(s), Domain: from}})
+		}
+		if got, sum := v.Outcome(), v.Summary().Code; got != c.want || sum != c.summary {
+			t.Errorf("dmarc %s, spf %s, dkim %q: %s %s, want %s %s", c.dmarc, c.spf, c.dkim, got, sum, c.want, c.summary)
+		}
+	}
+}
+
+// TestSummaryOfLookalike: a name in another script is shown as it is in the
+// DNS too.
+func TestSummaryOfLookalike(t *testing.T) {
+	v := Verdict{DMARC: dmarc.Result{Status: dmarc.Pass, From: name(t, "bаnk.example")}} // a Cyrillic а
+	if got := v.Summary().Args["from"]; got != "bаnk.example (xn--bnk-6cd.example)" {
+		t.Errorf("%s", got)
+	}
 }
 
 // stuck is a resolver that waits for its context.

@@ -13,7 +13,7 @@ import (
 // protocols.
 func (v *Verdict) Summary() explain.Step {
 	from := v.From()
-	args := explain.Args{"from": from.Unicode()}
+	args := explain.Args{"from": shown(from)}
 	switch v.Outcome() {
 	case Confirmed:
 		return explain.Step{Code: "check.confirmed", Args: args}
@@ -21,7 +21,7 @@ func (v *Verdict) Summary() explain.Step {
 		return explain.Step{Code: "check.undecided", Args: args}
 	case Unconfirmed:
 		if d, ok := v.related(); ok {
-			args["domain"] = d.Unicode()
+			args["domain"] = shown(d)
 			return explain.Step{Code: "check.unconfirmed-related", Args: args}
 		}
 		return explain.Step{Code: "check.unconfirmed", Args: args}
@@ -45,7 +45,7 @@ func (v *Verdict) Request() (s explain.Step, ok bool) {
 	if v.DMARC.Status != dmarc.Fail {
 		return s, false
 	}
-	args := explain.Args{"domain": v.DMARC.PolicyDomain.Unicode(), "policy": string(v.DMARC.Policy)}
+	args := explain.Args{"domain": shown(v.DMARC.PolicyDomain), "policy": string(v.DMARC.Policy)}
 	switch v.DMARC.Disposition {
 	case dmarc.Reject:
 		return explain.Step{Code: "check.asks-reject", Args: args, Ref: "RFC 9989 §4.7"}, true
@@ -53,6 +53,15 @@ func (v *Verdict) Request() (s explain.Step, ok bool) {
 		return explain.Step{Code: "check.asks-quarantine", Args: args, Ref: "RFC 9989 §4.7"}, true
 	}
 	return explain.Step{Code: "check.asks-nothing", Args: args, Ref: "RFC 9989 §4.7"}, true
+}
+
+// shown is a domain name for people: in U-labels and, where that hides what is
+// in the DNS, in A-labels too. Many U-labels look like other names.
+func shown(n domain.Name) string {
+	if u := n.Unicode(); u != n.String() {
+		return u + " (" + n.String() + ")"
+	}
+	return n.String()
 }
 
 // related finds a domain that passed and, by the public suffix list, belongs
@@ -96,7 +105,7 @@ func (v *Verdict) Steps() []explain.Step {
 	}
 	from := "–" // no usable From field
 	if n := v.From(); !n.IsZero() {
-		from = n.Unicode()
+		from = shown(n)
 	}
 	steps = append(steps, explain.Step{Code: "check.dmarc", Ref: "RFC 9989 §5.3", Children: v.DMARC.Steps,
 		Args: explain.Args{"result": string(v.DMARC.Status), "from": from}})
@@ -143,7 +152,7 @@ func (s *Signature) step() explain.Step {
 		code = "check.dkim-aligned"
 	}
 	return explain.Step{Code: code, Ref: "RFC 6376 §6.1", Children: s.Steps, Args: explain.Args{
-		"result": string(s.Status), "domain": clip(s.Domain.Unicode()), "selector": clip(s.Selector)}}
+		"result": string(s.Status), "domain": shown(s.Domain), "selector": clip(s.Selector)}}
 }
 
 func (v *Verdict) arcStep() explain.Step {
