@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sekimori/domain"
 	"sekimori/explain"
 	"sekimori/internal/check"
 )
@@ -19,7 +20,7 @@ import (
 // verifyFlags are the flags of "verify".
 type verifyFlags struct {
 	ip, helo, mailFrom, when, authServID string
-	rcpt, trust                          []string
+	rcpt, trust, sealers                 []string
 	asJSON                               bool
 }
 
@@ -42,6 +43,7 @@ func newVerify(e *Env) *cobra.Command {
 	fl.StringArrayVar(&f.rcpt, "rcpt", nil, e.text("cli.verify.flag_rcpt", nil))
 	fl.StringVar(&f.when, "time", "", e.text("cli.verify.flag_time", nil))
 	fl.StringArrayVar(&f.trust, "trust", nil, e.text("cli.verify.flag_trust", nil))
+	fl.StringArrayVar(&f.sealers, "sealer", nil, e.text("cli.verify.flag_sealer", nil))
 	fl.StringVar(&f.authServID, "authserv-id", "localhost", e.text("cli.verify.flag_authserv_id", nil))
 	fl.BoolVar(&f.asJSON, "json", false, e.text("cli.verify.flag_json", nil))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -74,6 +76,13 @@ func newVerify(e *Env) *cobra.Command {
 		batch.Checker = &check.Checker{Resolver: resolver, AuthServID: f.authServID, Helo: true, Sequential: many, Diagnose: !many}
 		if f.asJSON {
 			batch.Render = jsonLine
+		}
+		for _, s := range f.sealers {
+			name, err := domain.Parse(s)
+			if err != nil {
+				return usage(fmt.Errorf("--sealer: %w", err))
+			}
+			batch.Checker.Sealers = append(batch.Checker.Sealers, name)
 		}
 		out := newVerdicts(e, f.asJSON, many)
 		if err := batch.Run(cmd.Context(), places, out.add); err != nil {

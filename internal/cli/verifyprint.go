@@ -46,7 +46,7 @@ func (e *Env) printVerdict(v *check.Verdict) {
 			case v.DMARC.Policy == "":
 				code = "cli.verify.of_dmarc_none"
 			}
-			e.heading("DMARC", string(v.DMARC.Status), e.text(code, explain.Args{"from": v.From().Unicode(), "policy": string(v.DMARC.Policy)}))
+			e.heading("DMARC", string(v.DMARC.Status), e.text(code, explain.Args{"from": s.Args["from"], "policy": string(v.DMARC.Policy)}))
 		default:
 			continue // the summary, told above
 		}
