@@ -13,6 +13,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -86,7 +87,8 @@ func (c *Checker) now(in Input) time.Time {
 }
 
 // Checking is a message on its way through a Checker. It is for one
-// goroutine, which calls Begin, Write as often as needed, and Finish once.
+// goroutine, which calls Begin (or Start and Header), Write as often as needed,
+// and Finish once.
 type Checking struct {
 	checker *Checker
 	ctx     context.Context
@@ -105,28 +107,56 @@ type Checking struct {
 // Begin starts the evaluation of a message. The questions to the DNS that it
 // starts end with ctx.
 func (c *Checker) Begin(ctx context.Context, in Input, h message.Header) *Checking {
+	n := c.Start(ctx, in)
+	n.Header(h)
+	return n
+}
+
+// Start is the first half of Begin, for when the connection is known and the
+// message still to come: it starts SPF.
+func (c *Checker) Start(ctx context.Context, in Input) *Checking {
 	c.made.Do(c.make)
-	n := &Checking{checker: c, ctx: ctx, input: in, header: h}
+	n := &Checking{checker: c, ctx: ctx, input: in}
 	n.withSPF = in.IP.IsValid() && (in.MailFrom != "" || in.NullSender && in.Helo != "")
 	// The HELO identity of a null reverse-path is that of MAIL FROM already
 	// (RFC 7208 §2.4).
 	n.withHelo = c.Helo && in.IP.IsValid() && in.Helo != "" && !in.NullSender
-	at := c.now(in)
-	n.dkim = c.dkim.BeginAt(ctx, at, h, &n.digests)
-	if !c.WithoutARC && h.Has("ARC-Seal") {
-		v := arc.Verifier{Resolver: c.Resolver, Limits: c.ARCLimits, Now: func() time.Time { return at }}
-		n.arc = v.Begin(ctx, h, &n.digests)
-	}
-	if c.Sequential {
+	switch {
+	case c.Sequential:
 		n.runSPF()
-		n.discover()
-		return n
-	}
-	if n.withSPF || n.withHelo {
+	case n.withSPF || n.withHelo:
 		n.asked.Go(n.runSPF)
 	}
-	n.asked.Go(n.discover)
 	return n
+}
+
+// Header is the second half of Begin: it takes the header section and starts
+// DKIM, ARC and DMARC.
+func (n *Checking) Header(h message.Header) {
+	c := n.checker
+	n.header = h
+	if !c.Sequential {
+		n.asked.Go(n.discover)
+	}
+	at := c.now(n.input)
+	n.dkim = c.dkim.BeginAt(n.ctx, at, h, &n.digests)
+	if !c.WithoutARC && hasChain(h) {
+		v := arc.Verifier{Resolver: c.Resolver, Limits: c.ARCLimits, Now: func() time.Time { return at }}
+		n.arc = v.Begin(n.ctx, h, &n.digests)
+	}
+	if c.Sequential {
+		n.discover()
+	}
+}
+
+// hasChain tells whether there is any field of ARC.
+func hasChain(h message.Header) bool {
+	for _, f := range h {
+		if raw := f.Raw(); len(raw) > 4 && strings.EqualFold(raw[:4], "ARC-") {
+			return true
+		}
+	}
+	return false
 }
 
 func (n *Checking) discover() { n.discovery = n.checker.dmarc.DiscoverFrom(n.ctx, n.header) }
