@@ -73,7 +73,7 @@ func newVerify(e *Env) *cobra.Command {
 		if err != nil {
 			return usage(err)
 		}
-		batch.Checker = &check.Checker{Resolver: resolver, AuthServID: f.authServID, Helo: true, Sequential: many, Diagnose: !many}
+		batch.Checker = &check.Checker{Resolver: resolver, AuthServID: f.authServID, Helo: !many || f.asJSON, Sequential: many, Diagnose: !many}
 		if f.asJSON {
 			batch.Render = jsonLine
 		}
