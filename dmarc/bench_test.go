@@ -58,3 +58,15 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+// TestAllocations bounds what the usual message costs.
+func TestAllocations(t *testing.T) {
+	r := cached{"_dmarc.example.jp": {Records: []string{"v=DMARC1; p=reject; rua=mailto:dmarc-reports@example.jp"}}}
+	v := &dmarc.Verifier{Resolver: r}
+	author := name(t, "example.jp")
+	passed := []dmarc.Identifier{{Method: "spf", Domain: author}, {Method: "dkim", Domain: author}}
+	ctx := context.Background()
+	if n := testing.AllocsPerRun(100, func() { v.Evaluate(ctx, v.Discover(ctx, author), passed) }); n > 32 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -19,6 +19,7 @@ func TestExternal(t *testing.T) {
 		want                  string // "code external asked to"
 	}{
 		{"same name", "example.com", "mailto:a@example.com", "rua", nil, "same false  mailto:a@example.com"},
+		{"same name, nothing asked", "example.com", "mailto:a@example.com", "rua", []string{"_dmarc.example.com|!"}, "same false  mailto:a@example.com"},
 		{"same organization", "example.com", "mailto:a@mail.example.com", "rua", []string{"_dmarc.example.com|v=DMARC1; p=none"}, "same false  mailto:a@mail.example.com"},
 		{"a subdomain's record", "mail.example.com", "mailto:a@example.com", "rua", []string{"_dmarc.example.com|v=DMARC1; p=none", "_dmarc.mail.example.com|v=DMARC1; p=none"}, "same false  mailto:a@example.com"},
 		{"another", "blue.example.com", "mailto:r@red.example.net", "rua", []string{"blue.example.com._report._dmarc.red.example.net|v=DMARC1"},

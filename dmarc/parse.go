@@ -9,16 +9,17 @@ import (
 
 // maxRecord is how long a record may be, in octets. Real ones have some
 // hundred; what one costs in memory is bounded by this.
-const maxRecord = 16384
+const maxRecord = 8192
 
 // Parse reads a policy record, the strings of the TXT record joined (RFC 9989
 // §4.5). Only what does not begin with v=DMARC1 is refused, with a Fault as
 // error; what is wrong after that is ignored, or replaced by the default
-// (§4.8), and noted in Faults. Of repeated tags the first counts.
+// (§4.8), and noted in Faults, up to a hundred. Of repeated tags the first counts.
 //
 // Names of tags and keywords may be in any case, the version may not; white
 // space may stand around names, "=", values and semicolons, and before the
-// whole. Time and memory grow with len(txt), which may be 16,384 at most.
+// whole. The text may be 8,192 octets long at most; memory is bounded by 200 times
+// its length.
 func Parse(txt string) (*Record, error) { return parse(txt, FirstTag) }
 
 func parse(txt string, dup Duplicates) (*Record, error) {
@@ -33,7 +34,7 @@ func parse(txt string, dup Duplicates) (*Record, error) {
 		ADKIM: Relaxed, ASPF: Relaxed, PSD: Undecided, Pct: 100,
 		Tags: tags, Text: txt,
 	}
-	repeated := false
+	var repeated *Fault
 	for _, f := range faults {
 		switch f.Kind {
 		case taglist.NoEquals:
@@ -51,8 +52,11 @@ func parse(txt string, dup Duplicates) (*Record, error) {
 	for i := 1; i < len(tags); i++ {
 		t := &tags[i]
 		if again := before(tags[:i], t.Name); again >= 0 {
-			repeated = true
-			r.fault(Duplicate, lower(t.Name), t.Name+"="+t.Value, t.Offset)
+			f := Fault{Duplicate, lower(t.Name), t.Name + "=" + t.Value, t.Offset}
+			r.fault(f.Kind, f.Tag, f.Text, f.Offset)
+			if repeated == nil {
+				repeated = &f
+			}
 			if dup != LastTag || again == 0 {
 				continue
 			}
@@ -63,13 +67,9 @@ func parse(txt string, dup Duplicates) (*Record, error) {
 	if len(r.Faults) > 1 {
 		slices.SortStableFunc(r.Faults, func(a, b Fault) int { return a.Offset - b.Offset })
 	}
-	if repeated && dup == InvalidRecord {
+	if repeated != nil && dup == InvalidRecord {
 		// RFC 6376 §3.2: a list with a name twice is invalid as a whole.
-		for _, f := range r.Faults {
-			if f.Kind == Duplicate {
-				return nil, f
-			}
-		}
+		return nil, *repeated
 	}
 	return r, nil
 }
@@ -85,7 +85,13 @@ func before(tags taglist.List, name string) int {
 	return -1
 }
 
+// maxFaults is how many faults of a record are kept.
+const maxFaults = 100
+
 func (r *Record) fault(k FaultKind, tag, text string, offset int) {
+	if len(r.Faults) >= maxFaults {
+		return
+	}
 	r.Faults = append(r.Faults, Fault{k, tag, text, offset})
 }
 

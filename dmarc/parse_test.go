@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"sekimori/dmarc"
 	"sekimori/taglist"
@@ -272,5 +274,30 @@ func TestWith(t *testing.T) {
 	}
 	if got := twice.With("p", "quarantine").String(); got != "v=DMARC1; p=quarantine" {
 		t.Errorf("With of a repeated tag = %s", got)
+	}
+}
+
+// TestParseBounds: the worst records of the longest length cost what Parse says.
+func TestParseBounds(t *testing.T) {
+	for _, piece := range []string{";", "x;", "a=;", "p=x;", "rua=,;", ",", "=;", "rua=mailto:a@b.c,", "1=;", "v=DMARC1;"} {
+		txt := "v=DMARC1;rua="
+		txt += strings.Repeat(piece, (8192-len(txt))/len(piece))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		const runs = 10
+		for range runs {
+			if _, err := dmarc.Parse(txt); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if per := (after.TotalAlloc - before.TotalAlloc) / runs / uint64(len(txt)); per > 200 {
+			t.Errorf("%q: %d octets of memory for each of the record", piece, per)
+		}
+		start := time.Now()
+		dmarc.Lint(txt, "example.jp")
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("%q: Lint takes %v", piece, took)
+		}
 	}
 }

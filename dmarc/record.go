@@ -221,7 +221,7 @@ type FaultKind string
 
 const (
 	NotDMARC  FaultKind = "not-dmarc" // it does not begin with v=DMARC1: no record at all
-	TooLong   FaultKind = "too-long"  // more than 16,384 octets: no record at all
+	TooLong   FaultKind = "too-long"  // more than 8,192 octets: no record at all
 	Stray     FaultKind = "stray"     // something that is no name=value
 	Empty     FaultKind = "empty"     // nothing between two semicolons
 	BadName   FaultKind = "bad-name"  // a tag's name that is not letters
