@@ -55,7 +55,7 @@ func LintKey(txt, name string) []explain.Finding {
 		return l.found
 	}
 	for _, e := range problems {
-		if e.Step.Code != "dkim.key-undecodable" || !l.explained() {
+		if !l.explained(e.Step.Code) {
 			l.add(explain.Error, e.Step, partOf(e), nil)
 		}
 	}
@@ -137,10 +137,19 @@ func (l *linter) pasted() bool {
 }
 
 // explained looks for the usual reasons of a p= that does not decode.
-func (l *linter) explained() bool {
+func (l *linter) explained(code string) bool {
 	list, _ := taglist.Parse(l.txt)
 	p, _ := list.Get("p")
 	der := l.key.Data
+	switch code {
+	case "dkim.key-not-base64":
+		// A key that was cut off need not end where base64 may.
+		der, _ = decodeBase64(p)
+		return len(der)+3 > len(p)/4*3 && l.truncated(p, der)
+	case "dkim.key-undecodable":
+	default:
+		return false
+	}
 	if l.key.Type == Ed25519 {
 		if any, err := x509.ParsePKIXPublicKey(der); err == nil {
 			if pub, ok := any.(ed25519.PublicKey); ok {
@@ -163,12 +172,18 @@ func (l *linter) explained() bool {
 			"k="+string(RSA), func(k *Key) { k.Type, k.Public = Ed25519, ed25519.PublicKey(k.Data) })
 		return true
 	}
-	if want, ok := derLength(der); ok && want > len(der) {
-		l.add(explain.Error, step("dkim.key-truncated", "RFC 6376 §3.6.2.2", explain.Args{
-			"octets": int64(len(der)), "want": int64(want), "length": int64(len(l.txt))}), "p="+clip(p), nil)
-		return true
+	return l.truncated(p, der)
+}
+
+// truncated recognizes a key of which only the beginning is there.
+func (l *linter) truncated(p string, der []byte) bool {
+	want, ok := derLength(der)
+	if !ok || want <= len(der) {
+		return false
 	}
-	return false
+	l.add(explain.Error, step("dkim.key-truncated", "RFC 6376 §3.6.2.2", explain.Args{
+		"octets": int64(len(der)), "want": int64(want), "length": int64(len(l.txt))}), "p="+clip(p), nil)
+	return true
 }
 
 // derLength is how long a DER SEQUENCE says it is, with its head.
