@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sekimori/authres"
 	"sekimori/dkim"
@@ -139,6 +140,32 @@ func TestCancelled(t *testing.T) {
 	v := n.Finish(ctx)
 	if v.Outcome() != Undecided || v.SPF.Status != "temperror" || v.DMARC.Status != "temperror" {
 		t.Errorf("%s, spf %s, dmarc %s", v.Outcome(), v.SPF.Status, v.DMARC.Status)
+	}
+}
+
+// TestExtremes: very many fields, octets that mail should not have, and line
+// ends of other systems, signed as they are, are confirmed as they are.
+func TestExtremes(t *testing.T) {
+	c := &Checker{Resolver: bankResolver(t)}
+	for what, draft := range map[string]string{
+		"10,000 fields":      strings.Repeat("X-Trace: one more of very many\r\n", 10_000) + crlfs(bankDraft),
+		"a long field":       "X-Long: " + strings.Repeat("word ", 20_000) + "\r\n" + crlfs(bankDraft),
+		"NUL and 8-bit":      crlfs(bankDraft) + "\x00\x01\x80\xff\xfe\r\n",
+		"bare CR":            crlfs(bankDraft) + "one\rtwo\r\n",
+		"dots and smuggling": crlfs(bankDraft) + ".\r\n..\r\n\r.\r\nMAIL FROM:<a@b.example>\r\n",
+		"no body":            strings.SplitAfter(crlfs(bankDraft), "\r\n\r\n")[0],
+		"one long line":      crlfs(bankDraft) + strings.Repeat("x", 1<<20) + "\r\n",
+		"blank lines":        crlfs(bankDraft) + strings.Repeat("\r\n", 100_000),
+		"half-width kana":    "Subject: \x1b$B%F%9%H\x1b(B\r\n" + crlfs(bankDraft),
+	} {
+		began := time.Now()
+		v, err := c.Check(context.Background(), bankInput, strings.NewReader(signed(t, draft, bankKey)))
+		if err != nil || v.Outcome() != Confirmed || len(v.DKIM) != 1 || v.DKIM[0].Status != dkim.Pass {
+			t.Errorf("%s: %v, %s, %+v", what, err, v.Outcome(), v.DKIM)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s took %v", what, took)
+		}
 	}
 }
 

@@ -20,6 +20,9 @@ func header(t testing.TB, text string) message.Header {
 
 func TestDerive(t *testing.T) {
 	const border = "Received: from mx.bank.example (mx.bank.example [192.0.2.10]) by mx.receiver.example (Postfix) with ESMTPS id 1; Sat, 21 Nov 2026 09:29:00 +0000\n"
+	const exchange = "Received: from AM0PR04MB1.eurprd04.prod.outlook.example (2603:10a6:208:1::1) by AS8PR04MB2.eurprd04.prod.outlook.example with HTTPS; Sat, 21 Nov 2026 09:29:03 +0000\n" +
+		"Received: from mx.bank.example (192.0.2.10) by AM1FFO11.mail.protection.outlook.example (10.152.0.1) with Microsoft SMTP Server (version=TLS1_2) id 15.20 via Frontend Transport; Sat, 21 Nov 2026 09:29:00 +0000\n" +
+		"Received-SPF: Pass (protection.outlook.example: domain of bank.example designates 192.0.2.10 as permitted sender) receiver=protection.outlook.example; client-ip=192.0.2.10; envelope-from=a@bank.example; helo=mx.bank.example; pr=C\n"
 	for _, c := range []struct {
 		name, header string
 		given        Input
@@ -51,6 +54,14 @@ func TestDerive(t *testing.T) {
 		{"the second hop says nothing", border + "Received: from x (x [198.51.100.1]) by y; x\nReceived-SPF: pass client-ip=192.0.2.10; envelope-from=a@mallory.example\n", Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
 		{"another address given", "Return-Path: <bounce@bank.example>\n" + border, Input{IP: netip.MustParseAddr("198.51.100.1")}, "", "198.51.100.1", "", "bounce@bank.example", "mail-from-field"},
 		{"the same address given", border, Input{IP: netip.MustParseAddr("192.0.2.10"), MailFrom: "a@b"}, "", "192.0.2.10", "mx.bank.example", "a@b", "helo-from-received"},
+		{"gmail", "Delivered-To: x@gmail.example\nReceived: by 2002:a05:6a10:1234:b0:1:2:3 with SMTP id abc; Sat, 21 Nov 2026 01:29:01 -0800 (PST)\nX-Received: by 2002:a05:6a10:1::1 with SMTP id abc; Sat, 21 Nov 2026 01:29:01 -0800 (PST)\n" +
+			"Return-Path: <a@bank.example>\nReceived: from mx.bank.example (mx.bank.example. [192.0.2.10])\n        by mx.google.example with ESMTPS id x-20si1\n        for <x@gmail.example>\n        (version=TLS1_3 cipher=TLS_AES_256_GCM_SHA384 bits=256/256);\n        Sat, 21 Nov 2026 01:29:00 -0800 (PST)\n" +
+			"Received-SPF: pass (google.example: domain of a@bank.example designates 192.0.2.10 as permitted sender) client-ip=192.0.2.10;\n",
+			Input{}, "", "192.0.2.10", "mx.bank.example", "a@bank.example", "ip-from-received helo-from-received mail-from-field"},
+		// Inside Microsoft 365 hosts speak over public addresses. Without
+		// --trust the envelope sender is unknown, and SPF is left alone.
+		{"exchange online", exchange, Input{}, "", "2603:10a6:208:1::1", "AM0PR04MB1.eurprd04.prod.outlook.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
+		{"exchange online, trusted", exchange, Input{}, "2603:1000::/24", "192.0.2.10", "mx.bank.example", "a@bank.example", "ip-from-received helo-from-received mail-from-field"},
 	} {
 		var trust []netip.Prefix
 		if c.trust != "" {
