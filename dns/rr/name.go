@@ -1,6 +1,8 @@
 package rr
 
 import (
+	"slices"
+
 	mdns "github.com/miekg/dns"
 )
 
@@ -23,31 +25,32 @@ func AppendWire(dst []byte, name string) ([]byte, bool) {
 	if n == 0 || n >= MaxName {
 		return dst, false
 	}
-	start := len(dst)
-	dst = append(dst, 0)
-	for i := range n {
+	from := len(dst)
+	dst = slices.Grow(dst, n+1)[:from+n+1]
+	b := dst[from:]
+	start := 0 // where the length of the label goes
+	for i := 0; i < n; i++ {
 		c := name[i]
-		if c != '.' {
-			if 'A' <= c && c <= 'Z' { // RFC 4343 §3: only ASCII letters have case
-				c |= 0x20
+		if c == '.' {
+			if l := i - start; l == 0 || l > 63 {
+				return dst[:from], false
+			} else {
+				b[start] = byte(l)
 			}
-			dst = append(dst, c)
+			start = i + 1
 			continue
 		}
-		if !endLabel(dst, start) {
-			return dst, false
+		if c-'A' < 26 { // RFC 4343 §3: only ASCII letters have case
+			c |= 0x20
 		}
-		start = len(dst)
-		dst = append(dst, 0)
+		b[i+1] = c
 	}
-	return dst, endLabel(dst, start)
-}
-
-// endLabel writes the length of the label that begins at start.
-func endLabel(b []byte, start int) bool {
-	n := len(b) - start - 1
-	b[start] = byte(n)
-	return 0 < n && n <= 63
+	l := n - start
+	if l == 0 || l > 63 {
+		return dst[:from], false
+	}
+	b[start] = byte(l)
+	return dst, true
 }
 
 // Wire returns the wire form, as AppendWire's, of a name in the presentation

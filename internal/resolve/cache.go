@@ -1,66 +1,126 @@
 package resolve
 
 import (
-	"container/list"
+	"hash/maphash"
 	"sync"
 	"time"
+
+	"sekimori/dns"
 )
 
 // cache keeps answers until they expire, the most recently used ones where
-// there is no room for all.
+// there is no room for all. It is cut into shards, so that many may read at a
+// time.
 type cache struct {
+	seed   maphash.Seed
+	shards []shard
+}
+
+type shard struct {
 	mu      sync.Mutex
-	limit   int
-	entries map[key]*list.Element
-	order   *list.List // the most recently used first
+	entries map[key]*entry
+	root    entry // of a ring: next is the most recently used
+	number  int   // entries that there is room for
+	room    int64 // octets, the same
+	used    int64
+	_       [40]byte // keeps neighbours out of one cache line
 }
 
 type entry struct {
-	key     key
-	answer  answer
-	expires time.Time
+	key        key
+	answer     dns.Answer
+	err        error
+	expires    time.Duration // on the resolver's clock
+	size       int64
+	next, prev *entry
 }
 
-func newCache(limit int) *cache {
-	return &cache{limit: limit, entries: map[key]*list.Element{}, order: list.New()}
-}
-
-// get returns an answer that has not expired. Its ttl is what is left.
-func (c *cache) get(k key, now time.Time) (answer, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e, ok := c.entries[k]
-	if !ok {
-		return answer{}, false
+// newCache makes a cache of so many entries and octets; none where either is
+// negative or nothing.
+func newCache(number int, room int64) *cache {
+	if number <= 0 || room <= 0 {
+		return &cache{}
 	}
-	x := e.Value.(*entry)
-	left := x.expires.Sub(now)
+	n := 1
+	if number >= 1024 {
+		n = 16
+	}
+	c := &cache{seed: maphash.MakeSeed(), shards: make([]shard, n)}
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.entries = map[key]*entry{}
+		s.number, s.room = number/n, room/int64(n)
+		s.root.next, s.root.prev = &s.root, &s.root
+	}
+	return c
+}
+
+// get returns an answer that has not expired, its TTL what is left of it. The
+// records are shared.
+func (c *cache) get(name []byte, typ uint16, now time.Duration) (dns.Answer, error, bool) {
+	if len(c.shards) == 0 {
+		return dns.Answer{}, nil, false
+	}
+	s := &c.shards[maphash.Bytes(c.seed, name)%uint64(len(c.shards))]
+	s.mu.Lock()
+	e := s.entries[key{string(name), typ}]
+	if e == nil {
+		s.mu.Unlock()
+		return dns.Answer{}, nil, false
+	}
+	left := e.expires - now
 	if left <= 0 {
-		c.order.Remove(e)
-		delete(c.entries, k)
-		return answer{}, false
+		s.drop(e)
+		s.mu.Unlock()
+		return dns.Answer{}, nil, false
 	}
-	c.order.MoveToFront(e)
-	a := x.answer
-	a.ttl = left
-	return a, true
+	if s.root.next != e {
+		e.unlink()
+		s.front(e)
+	}
+	a, err := e.answer, e.err
+	s.mu.Unlock()
+	a.TTL = left
+	return a, err, true
 }
 
-func (c *cache) put(k key, a answer, expires time.Time) {
-	if c.limit <= 0 {
+func (c *cache) put(k key, a dns.Answer, err error, expires time.Duration) {
+	if len(c.shards) == 0 {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if e, ok := c.entries[k]; ok {
-		e.Value = &entry{k, a, expires}
-		c.order.MoveToFront(e)
+	s := &c.shards[maphash.String(c.seed, k.name)%uint64(len(c.shards))]
+	e := &entry{key: k, answer: a, err: err, expires: expires, size: 256 + int64(2*len(k.name))}
+	for _, t := range a.Records {
+		e.size += int64(len(t)) + 16
+	}
+	for _, x := range a.Extended {
+		e.size += int64(len(x.Text)) + 24
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.entries[k]; old != nil {
+		s.drop(old)
+	}
+	if e.size > s.room {
 		return
 	}
-	for len(c.entries) >= c.limit {
-		last := c.order.Back()
-		delete(c.entries, last.Value.(*entry).key)
-		c.order.Remove(last)
+	for len(s.entries) >= s.number || s.used+e.size > s.room {
+		s.drop(s.root.prev)
 	}
-	c.entries[k] = c.order.PushFront(&entry{k, a, expires})
+	s.entries[k] = e
+	s.used += e.size
+	s.front(e)
 }
+
+func (s *shard) drop(e *entry) {
+	e.unlink()
+	delete(s.entries, e.key)
+	s.used -= e.size
+}
+
+func (s *shard) front(e *entry) {
+	e.prev, e.next = &s.root, s.root.next
+	e.next.prev, s.root.next = e, e
+}
+
+func (e *entry) unlink() { e.prev.next, e.next.prev = e.next, e.prev }

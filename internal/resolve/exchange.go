@@ -1,13 +1,15 @@
 package resolve
 
 import (
-	"bufio"
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
+	"io"
+	"math/rand/v2"
+	"net"
 	"slices"
-	"strings"
 	"time"
 
 	mdns "github.com/miekg/dns"
@@ -16,142 +18,254 @@ import (
 	"sekimori/dns/rr"
 )
 
-// errBogus is a SERVFAIL that the server explains with failed validation.
-var errBogus = errors.New("DNSSEC validation failed")
+// refusal is a server's word that it has no answer.
+type refusal struct {
+	server   string
+	rcode    int
+	lame     bool // it does not resolve, and points elsewhere
+	bogus    bool // it has one that failed validation
+	extended []dns.ExtendedError
+}
+
+func (x *refusal) Error() string {
+	what := "answered " + mdns.RcodeToString[x.rcode]
+	switch {
+	case x.bogus:
+		what = "DNSSEC validation failed"
+	case x.lame:
+		what = "is no resolver: it does not answer for others"
+	}
+	if len(x.extended) > 0 && x.extended[0].Text != "" {
+		what += " (" + x.extended[0].Text + ")"
+	}
+	return "server " + x.server + ": " + what
+}
+
+// Ways in which a datagram is no answer to be had: TCP may bring one.
+var (
+	errBroken = errors.New("answer cannot be read")
+	errForged = errors.New("too many answers to other questions")
+	errCase   = errors.New("answer does not keep the question's case")
+)
+
+// maxForged is how many datagrams are passed over before TCP.
+const maxForged = 32
 
 // try asks one server once: over UDP, and over TCP where the answer does not
-// fit. An error means that another server, or a later time, may know more.
-func (r *Resolver) try(ctx context.Context, s server, k key) (*mdns.Msg, error) {
+// fit or cannot be trusted. A refusal, or another error, means that another
+// server, or a later time, may know more. With unchecked the server is asked
+// not to validate.
+func (r *Resolver) try(ctx context.Context, s server, k key, unchecked bool) (*mdns.Msg, error) {
 	q := new(mdns.Msg)
-	q.Id = mdns.Id()
 	q.RecursionDesired = true
 	q.AuthenticatedData = true // RFC 6840 §5.7: we understand the AD bit
-	q.Question = []mdns.Question{{Name: k.name, Qtype: k.typ, Qclass: mdns.ClassINET}}
+	q.CheckingDisabled = unchecked
 	q.SetEdns0(bufferSize, false)
-	m, err := r.send(ctx, "udp", s, q)
-	if err == nil && m.Rcode == mdns.RcodeFormatError && len(m.Answer) == 0 {
+	m, err := r.send(ctx, s, k, q)
+	if err == nil && len(m.Answer) == 0 && (m.Rcode == mdns.RcodeFormatError || m.Rcode == mdns.RcodeNotImplemented || m.Rcode == mdns.RcodeBadVers) {
 		q.Extra = nil // a server from before EDNS (RFC 6891 §7)
-		m, err = r.send(ctx, "udp", s, q)
-	}
-	if err == nil && m.Truncated {
-		m, err = r.send(ctx, "tcp", s, q)
-		if err == nil && m.Truncated {
-			err = errors.New("answer cut short over TCP")
-		}
+		m, err = r.send(ctx, s, k, q)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("server %s: %w", s.addr, err)
 	}
-	switch m.Rcode {
-	case mdns.RcodeSuccess, mdns.RcodeNameError:
+	x := &refusal{server: s.addr, rcode: m.Rcode, extended: rr.Extended(m), lame: lame(m)}
+	if (m.Rcode == mdns.RcodeSuccess || m.Rcode == mdns.RcodeNameError) && !x.lame {
 		return m, nil
 	}
-	if m.Rcode == mdns.RcodeServerFailure && explainsBogus(m) {
-		return nil, fmt.Errorf("server %s: %w", s.addr, errBogus)
-	}
-	return nil, fmt.Errorf("server %s: answered %s", s.addr, mdns.RcodeToString[m.Rcode])
+	x.bogus = m.Rcode == mdns.RcodeServerFailure && slices.ContainsFunc(x.extended, dns.ExtendedError.Bogus)
+	return nil, x
 }
 
-// send makes one exchange and checks that the answer is one to the question.
-func (r *Resolver) send(ctx context.Context, network string, s server, q *mdns.Msg) (*mdns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.o.Timeout)
-	defer cancel()
-	c := mdns.Client{Net: network, Timeout: r.o.Timeout, UDPSize: bufferSize}
-	m, _, err := c.ExchangeContext(ctx, q, s.addr)
+// lame reports whether a message says no more than that somebody else may
+// know: a referral, or nothing from a server that does not resolve. Taken for
+// "no data" it would be a falsehood.
+func lame(m *mdns.Msg) bool {
+	if m.Rcode != mdns.RcodeSuccess || len(m.Answer) > 0 {
+		return false
+	}
+	referral := false
+	for _, x := range m.Ns {
+		switch x.(type) {
+		case *mdns.SOA:
+			return false
+		case *mdns.NS:
+			referral = true
+		}
+	}
+	return referral || !m.RecursionAvailable && !m.Authoritative
+}
+
+// send makes one exchange over UDP, or else over TCP.
+func (r *Resolver) send(ctx context.Context, s server, k key, q *mdns.Msg) (*mdns.Msg, error) {
+	q.Question = []mdns.Question{{Name: rr.Present(k.name), Qtype: k.typ, Qclass: mdns.ClassINET}}
+	q.Id = mdns.Id()
+	out, err := q.Pack()
 	if err != nil {
 		return nil, err
 	}
-	if m.Id != q.Id || !m.Response || m.Opcode != mdns.OpcodeQuery || len(m.Question) != 1 ||
-		!strings.EqualFold(m.Question[0].Name, q.Question[0].Name) || m.Question[0].Qtype != q.Question[0].Qtype ||
-		m.Question[0].Qclass != mdns.ClassINET {
+	question := out[12 : 12+len(k.name)+1+4]
+	mix(question[:len(k.name)])
+	m, err := r.overUDP(ctx, s, out, question)
+	if err == nil && !m.Truncated {
+		return m, nil
+	}
+	if err != nil && err != errBroken && err != errForged && err != errCase {
+		return nil, err
+	}
+	binary.BigEndian.PutUint16(out, mdns.Id())
+	m, err = r.overTCP(ctx, s, out, question)
+	if err == nil && m.Truncated {
+		err = errors.New("answer cut short over TCP")
+	}
+	return m, err
+}
+
+// mix turns letters of a name in wire form to capitals by chance.
+func mix(wire []byte) {
+	var bits uint64
+	n := 0
+	for i := 0; i < len(wire); {
+		end := i + 1 + int(wire[i])
+		for i++; i < end; i++ {
+			if wire[i] < 'a' || 'z' < wire[i] {
+				continue
+			}
+			if n == 0 {
+				bits, n = rand.Uint64(), 64
+			}
+			wire[i] ^= byte(bits&1) << 5
+			bits, n = bits>>1, n-1
+		}
+	}
+}
+
+// until is when one try of a server ends.
+func (r *Resolver) until(ctx context.Context) time.Time {
+	t := time.Now().Add(r.o.Timeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(t) {
+		return d
+	}
+	return t
+}
+
+func (r *Resolver) dial(ctx context.Context, network string, s server) (net.Conn, error) {
+	end := r.until(ctx)
+	d := net.Dialer{Deadline: end}
+	c, err := d.DialContext(ctx, network, s.addr)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.SetDeadline(end); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// overUDP sends a datagram and waits for its answer, passing over what is none.
+func (r *Resolver) overUDP(ctx context.Context, s server, out, question []byte) (*mdns.Msg, error) {
+	c, err := r.dial(ctx, "udp", s) // a socket, and so a port, of its own
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	if _, err := c.Write(out); err != nil {
+		return nil, err
+	}
+	in := make([]byte, 4096)
+	for range maxForged {
+		n, err := c.Read(in)
+		if err != nil {
+			return nil, err
+		}
+		switch answers(in[:n], out, question) {
+		case no:
+			continue
+		case otherCase:
+			return nil, errCase
+		}
+		m := new(mdns.Msg)
+		if m.Unpack(in[:n]) != nil {
+			if n >= 4 && in[2]&0x02 != 0 { // cut short in the middle of a record
+				return &mdns.Msg{MsgHdr: mdns.MsgHdr{Truncated: true}}, nil
+			}
+			return nil, errBroken
+		}
+		return m, nil
+	}
+	return nil, errForged
+}
+
+// overTCP makes the exchange over TCP (RFC 7766).
+func (r *Resolver) overTCP(ctx context.Context, s server, out, question []byte) (*mdns.Msg, error) {
+	c, err := r.dial(ctx, "tcp", s)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	framed := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(out)), uint16(len(out)))
+	if _, err := c.Write(append(framed, out...)); err != nil {
+		return nil, err
+	}
+	var size [2]byte
+	if _, err := io.ReadFull(c, size[:]); err != nil {
+		return nil, err
+	}
+	in, err := io.ReadAll(io.LimitReader(c, int64(binary.BigEndian.Uint16(size[:]))))
+	if err != nil {
+		return nil, err
+	}
+	if len(in) < int(binary.BigEndian.Uint16(size[:])) {
+		return nil, io.ErrUnexpectedEOF
+	}
+	if answers(in, out, question) == no {
 		return nil, errors.New("answer to another question")
+	}
+	m := new(mdns.Msg)
+	if err := m.Unpack(in); err != nil {
+		return nil, fmt.Errorf("%w: %w", errBroken, err)
 	}
 	return m, nil
 }
 
-// explainsBogus reads extended errors (RFC 8914 §4.7 to §4.13).
-func explainsBogus(m *mdns.Msg) bool {
-	opt := m.IsEdns0()
-	return opt != nil && slices.ContainsFunc(opt.Option, func(o mdns.EDNS0) bool {
-		e, ok := o.(*mdns.EDNS0_EDE)
-		return ok && e.InfoCode >= 6 && e.InfoCode <= 12
-	})
-}
+type match int
 
-// read takes the answer out of a message, following the aliases in it. next is
-// the name to ask for where the server left the end of the chain to us.
-func read(m *mdns.Msg, k key, trusted bool) (a answer, next string) {
-	if trusted && m.AuthenticatedData {
-		a.security = dns.Secure
+const (
+	no match = iota
+	otherCase
+	yes
+)
+
+// answers reports whether a message answers the question of another: its
+// number, its kind, and the question to the letter.
+func answers(in, out, question []byte) match {
+	if len(in) < 12 || in[0] != out[0] || in[1] != out[1] || in[2]&0x80 == 0 || in[2]>>3&0x0f != mdns.OpcodeQuery {
+		return no
 	}
-	name, ttl := k.name, uint32(1<<31-1)
-	seen := map[string]bool{name: true}
-	for k.typ != mdns.TypeCNAME {
-		to := ""
-		for _, r := range m.Answer {
-			if c, ok := r.(*mdns.CNAME); ok && strings.EqualFold(c.Hdr.Name, name) {
-				to, ttl = strings.ToLower(c.Target), min(ttl, c.Hdr.Ttl)
-				break
-			}
+	switch binary.BigEndian.Uint16(in[4:]) {
+	case 0:
+		// Some servers leave the question out where they cannot read it.
+		if in[3]&0x0f == mdns.RcodeFormatError && binary.BigEndian.Uint16(in[6:]) == 0 {
+			return yes
 		}
-		if to == "" {
-			break
-		}
-		if seen[to] {
-			a.err = fmt.Errorf("%w: aliases go round in a circle", dns.ErrTemporary)
-			return a, ""
-		}
-		seen[to] = true
-		name = to
-	}
-	for _, r := range m.Answer {
-		h := r.Header()
-		if h.Rrtype != k.typ || h.Class != mdns.ClassINET || !strings.EqualFold(h.Name, name) {
-			continue
-		}
-		if text, ok := rr.Text(r); ok && !slices.Contains(a.records, text) {
-			a.records = append(a.records, text)
-			ttl = min(ttl, h.Ttl)
-		}
-	}
-	a.ttl = time.Duration(ttl) * time.Second
-	if len(a.records) > 0 {
-		return a, ""
-	}
-	soa := false
-	for _, r := range m.Ns {
-		if s, ok := r.(*mdns.SOA); ok {
-			soa = true
-			ttl = min(ttl, s.Hdr.Ttl, s.Minttl) // RFC 2308 §5
-		}
-	}
-	if !soa && name == k.name {
-		ttl = 0 // RFC 2308 §5: not to be kept; the least time applies
-	}
-	a.ttl = time.Duration(ttl) * time.Second
-	switch {
-	case m.Rcode == mdns.RcodeNameError:
-		a.err = dns.ErrNameNotFound
-	case name != k.name && !soa:
-		return a, name
+		return no
+	case 1:
 	default:
-		a.err = dns.ErrNoData
+		return no
 	}
-	return a, ""
-}
-
-// trustsAD reports whether resolv.conf(5) has "options trust-ad".
-func trustsAD(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
+	if len(in) < 12+len(question) {
+		return no
 	}
-	defer f.Close()
-	for sc := bufio.NewScanner(f); sc.Scan(); {
-		fields := strings.Fields(sc.Text())
-		if len(fields) > 1 && fields[0] == "options" && slices.Contains(fields[1:], "trust-ad") {
-			return true
+	got := in[12 : 12+len(question)]
+	if bytes.Equal(got, question) {
+		return yes
+	}
+	for i := range got {
+		a, b := got[i], question[i]
+		if a != b && (a|0x20 != b|0x20 || a|0x20 < 'a' || 'z' < a|0x20) {
+			return no
 		}
 	}
-	return false
+	return otherCase
 }

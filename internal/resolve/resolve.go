@@ -2,19 +2,28 @@
 // it learns, asks the same question once however many wait for it, and never
 // asks more than a set number of questions at a time.
 //
-// Trust: an answer is Secure where the server says that it validated it (the
-// AD bit, RFC 4035 §3.2.3) and the way to it can be trusted: a loopback
-// address, "options trust-ad" in resolv.conf, or Options.TrustAD. Otherwise
-// its Security is Unknown; a clear AD bit tells nothing.
+// Trust: an answer, the absence of records among them, is Secure where the
+// server says that it validated it (the AD bit, RFC 4035 §3.2.3) and the way to
+// it can be trusted: a loopback address, "options trust-ad" in resolv.conf, or
+// Options.TrustAD. It is Bogus, and the error ErrTemporary, where the server
+// says that validation failed (RFC 8914), or fails and then answers when told
+// not to validate (RFC 4035 §3.2.2). Otherwise its Security is Unknown: a clear
+// AD bit does not tell what is proven to be unsigned from what could not be
+// validated (RFC 4033 §5), so no answer is ever Insecure by it.
+//
+// Forgery: each question has a random number, a port of its own and letters of
+// random case (draft-vixie-dnsext-dns0x20); datagrams that do not bear all of
+// them are not looked at, and where many of those come, or the server does not
+// keep the case, the question is put again over TCP (RFC 5452 §9).
+//
+// Bounds: an answer may have 64 KiB on the wire, 4,096 records and 256 KiB of
+// text; a chain of aliases 16 links, over at most eight questions.
 package resolve
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +46,9 @@ type Options struct {
 	// Concurrency is how many questions may be on the way; 0 means 64.
 	Concurrency int
 	// Entries is how many answers are kept; 0 means 65,536, negative none.
+	// Memory is how many octets they may have together, roughly; 0 means 64 MiB.
 	Entries int
+	Memory  int64
 	// MinTTL and MaxTTL bound how long an answer is kept, MaxNegativeTTL how
 	// long the absence of one; 0 means 5 s, 24 h and 1 h. A failure is kept
 	// for MinTTL (RFC 9520 §3.2).
@@ -52,12 +63,21 @@ type Options struct {
 // bufferSize is the EDNS buffer size that avoids fragments (DNS Flag Day 2020).
 const bufferSize = 1232
 
-// maxChain is how many aliases are followed.
-const maxChain = 8
+// Bounds of an answer.
+const (
+	maxChain   = 16 // aliases that are followed within it
+	maxSteps   = 8  // questions for one chain of aliases
+	maxRecords = 4096
+	maxText    = 256 << 10
+)
+
+// rounds is how often a server that does not answer is asked.
+const rounds = 3
 
 // Resolver is a caching stub resolver, safe for concurrent use.
 type Resolver struct {
 	o       Options
+	began   time.Time // where the clock of the cache begins
 	servers []server
 	first   atomic.Uint32 // index of the server that answered last
 	slots   chan struct{}
@@ -66,28 +86,17 @@ type Resolver struct {
 	flights map[key]*flight
 }
 
-type server struct {
-	addr    string
-	trusted bool
-}
-
 type key struct {
-	name string // lower case, final dot
+	name string // in wire form (see rr.AppendWire)
 	typ  uint16
 }
 
 // flight is a question on its way.
 type flight struct {
-	done   chan struct{}
-	answer answer
-}
-
-// answer is the outcome of a question; err is one of dns's errors, wrapped.
-type answer struct {
-	records  []string
-	ttl      time.Duration
-	security dns.Security
-	err      error
+	done      chan struct{}
+	answer    dns.Answer
+	err       error // a *dns.Failure
+	abandoned bool  // it never began: whoever waits may begin it
 }
 
 // New returns a Resolver. It fails where a server is not an address, or the
@@ -109,10 +118,13 @@ func New(o Options) (*Resolver, error) {
 	if o.Entries == 0 {
 		o.Entries = 1 << 16
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if o.Memory == 0 {
+		o.Memory = 64 << 20
 	}
-	r := &Resolver{o: o, slots: make(chan struct{}, o.Concurrency), cache: newCache(o.Entries), flights: map[key]*flight{}}
+	r := &Resolver{o: o, slots: make(chan struct{}, o.Concurrency), cache: newCache(o.Entries, o.Memory), flights: map[key]*flight{}}
+	if r.began = time.Now(); o.Now != nil {
+		r.began = o.Now()
+	}
 	if len(o.Servers) == 0 {
 		servers, err := systemServers("/etc/resolv.conf")
 		if err != nil {
@@ -130,88 +142,49 @@ func New(o Options) (*Resolver, error) {
 	return r, nil
 }
 
-// systemServers reads resolv.conf(5).
-func systemServers(path string) ([]server, error) {
-	c, err := mdns.ClientConfigFromFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("name servers of this host: %w: name one with --resolver", err)
-	}
-	trust := trustsAD(path)
-	var out []server
-	for _, s := range c.Servers {
-		addr := net.JoinHostPort(s, c.Port)
-		out = append(out, server{addr, trust || loopback(addr)})
-	}
-	if len(out) == 0 {
-		out = append(out, server{"127.0.0.1:53", true}) // resolv.conf(5)
-	}
-	return out, nil
-}
-
-func withPort(s string) (string, error) {
-	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-		return net.JoinHostPort(a.String(), "53"), nil
-	}
-	host, port, err := net.SplitHostPort(s)
-	if err != nil {
-		if strings.ContainsAny(s, ": /") || s == "" {
-			return "", fmt.Errorf("name server %q: want HOST:PORT", s)
-		}
-		host, port = s, "53"
-	}
-	if host == "" || port == "" {
-		return "", fmt.Errorf("name server %q: want HOST:PORT", s)
-	}
-	if _, err := net.LookupPort("udp", port); err != nil {
-		return "", fmt.Errorf("name server %q: %q is no port", s, port)
-	}
-	return net.JoinHostPort(host, port), nil
-}
-
-func loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback() || host == "localhost"
-}
-
 // Lookup answers from the cache or asks. The error matches one of dns's
-// errors; ErrTemporary where ctx ended too. With ErrTemporary the answer's
-// Security is Bogus where the server said so (RFC 8914).
+// errors; ErrTemporary where ctx ended too. The answer's Security and Extended
+// are set beside an error as well, where they are known. A cached answer takes
+// no memory, and its records are shared.
 func (r *Resolver) Lookup(ctx context.Context, name string, t dns.Type) (dns.Answer, error) {
-	fail := func(err error) error {
-		return fmt.Errorf("%s %s: %w", strings.TrimSuffix(name, "."), t, err)
-	}
 	code := rr.Code(t)
 	if code == 0 {
-		return dns.Answer{}, fail(dns.ErrNoData)
+		return dns.Answer{}, &dns.Failure{Name: name, Type: t, Err: dns.ErrNoData}
 	}
-	k := key{strings.ToLower(mdns.Fqdn(name)), code}
-	if _, ok := mdns.IsDomainName(k.name); !ok || strings.TrimSuffix(k.name, ".") == "" && name != "." {
-		return dns.Answer{}, fail(dns.ErrNameNotFound) // no such name can exist (RFC 1035 §2.3.4)
+	var buf [rr.MaxName + 2]byte
+	wire, ok := rr.AppendWire(buf[:0], name)
+	if !ok { // RFC 1035 §2.3.4
+		return dns.Answer{}, &dns.Failure{Name: name, Type: t, Err: dns.ErrNameNotFound}
 	}
-	a, ok := r.cache.get(k, r.o.Now())
-	if !ok {
-		var err error
-		if a, err = r.ask(ctx, k); err != nil {
-			return dns.Answer{}, fail(err)
+	if a, err, ok := r.cache.get(wire, code, r.now()); ok {
+		return a, err
+	}
+	k := key{string(wire), code}
+	for {
+		f, err := r.ask(ctx, k, t)
+		if err != nil {
+			return dns.Answer{}, &dns.Failure{Name: name, Type: t, Err: fmt.Errorf("%w: %w", dns.ErrTemporary, err)}
+		}
+		if !f.abandoned {
+			return f.answer, f.err
 		}
 	}
-	out := dns.Answer{TTL: a.ttl, Security: a.security}
-	if a.err != nil {
-		return out, fail(a.err)
+}
+
+// now is the time on the clock of the cache.
+func (r *Resolver) now() time.Duration {
+	if r.o.Now == nil {
+		return time.Since(r.began)
 	}
-	out.Records = append([]string(nil), a.records...)
-	return out, nil
+	return r.o.Now().Sub(r.began)
 }
 
 // ask puts a question, or waits for the same one that is on its way. The
-// question goes on when one of those who wait leaves; its answer is kept.
-func (r *Resolver) ask(ctx context.Context, k key) (answer, error) {
+// question goes on when one of those who wait leaves; its answer is kept. The
+// error is that ctx ended.
+func (r *Resolver) ask(ctx context.Context, k key, t dns.Type) (*flight, error) {
 	if err := ctx.Err(); err != nil {
-		return answer{}, fmt.Errorf("%w: %w", dns.ErrTemporary, err)
+		return nil, err
 	}
 	r.mu.Lock()
 	f := r.flights[k]
@@ -223,39 +196,42 @@ func (r *Resolver) ask(ctx context.Context, k key) (answer, error) {
 		// goroutines than callers and slots.
 		select {
 		case r.slots <- struct{}{}:
-			go r.fly(k, f)
+			go r.fly(k, t, f)
 		case <-ctx.Done():
-			// Whoever joined meanwhile gets a temporary failure that is not kept.
-			f.answer = answer{err: fmt.Errorf("%w: too many questions at a time", dns.ErrTemporary)}
+			f.abandoned = true
 			r.land(k, f)
-			return answer{}, fmt.Errorf("%w: %w", dns.ErrTemporary, ctx.Err())
+			return nil, ctx.Err()
 		}
 	} else {
 		r.mu.Unlock()
 	}
 	select {
 	case <-f.done:
-		return f.answer, nil
+		return f, nil
 	case <-ctx.Done():
-		return answer{}, fmt.Errorf("%w: %w", dns.ErrTemporary, ctx.Err())
+		return nil, ctx.Err()
 	}
 }
 
-func (r *Resolver) fly(k key, f *flight) {
+func (r *Resolver) fly(k key, t dns.Type, f *flight) {
 	defer func() { <-r.slots }()
 	ctx, cancel := context.WithTimeout(context.Background(), r.o.Deadline)
 	defer cancel()
-	f.answer = r.resolve(ctx, k)
-	keep := f.answer.ttl
+	a, err := r.resolve(ctx, k)
+	keep := a.TTL
 	switch {
-	case f.answer.err == nil:
+	case err == nil:
 		keep = min(max(keep, r.o.MinTTL), r.o.MaxTTL)
-	case errors.Is(f.answer.err, dns.ErrTemporary):
+	case errors.Is(err, dns.ErrTemporary):
 		keep = r.o.MinTTL
 	default:
 		keep = min(max(keep, r.o.MinTTL), r.o.MaxNegativeTTL)
 	}
-	r.cache.put(k, f.answer, r.o.Now().Add(keep))
+	if err != nil {
+		err = &dns.Failure{Name: rr.Raw(k.name), Type: t, Err: err}
+	}
+	f.answer, f.err = a, err
+	r.cache.put(k, a, err, r.now()+keep)
 	r.land(k, f)
 }
 
@@ -266,55 +242,90 @@ func (r *Resolver) land(k key, f *flight) {
 	close(f.done)
 }
 
-// resolve follows aliases that the servers left to us.
-func (r *Resolver) resolve(ctx context.Context, k key) answer {
-	ttl := time.Duration(-1)
-	shorten := func(a answer) answer {
-		if ttl >= 0 {
-			a.ttl = min(a.ttl, ttl)
-		}
-		return a
-	}
-	security := dns.Secure
-	for range maxChain {
+// resolve asks, and follows aliases that the servers left to us. The error
+// wraps one of dns's.
+func (r *Resolver) resolve(ctx context.Context, k key) (dns.Answer, error) {
+	var whole dns.Answer
+	for i := range maxSteps {
 		m, s, err := r.exchange(ctx, k)
-		if errors.Is(err, errBogus) {
-			return answer{err: err, security: dns.Bogus}
-		}
 		if err != nil {
-			return answer{err: err}
+			a := dns.Answer{}
+			var x *refusal
+			if errors.As(err, &x) {
+				a.Extended = x.extended
+				if x.bogus {
+					a.Security = dns.Bogus
+				}
+			}
+			return a, fmt.Errorf("%w: %w", dns.ErrTemporary, err)
 		}
-		a, next := read(m, k, s.trusted)
-		if a.security != dns.Secure {
-			security = a.security
+		a, next, err := read(m, k, s.trusted)
+		if i > 0 { // the answer is as good as the worst of its links
+			a.TTL = min(a.TTL, whole.TTL)
+			if whole.Security != dns.Secure {
+				a.Security = whole.Security
+			}
+			if a.Name == "" {
+				a.Name = whole.Name
+			}
+			a.Extended = append(whole.Extended, a.Extended...)
 		}
 		if next == "" {
-			a.security = security
-			return shorten(a)
+			return a, err
 		}
-		k.name = next
-		if ttl < 0 || a.ttl < ttl {
-			ttl = a.ttl
-		}
+		k.name, whole = next, a
 	}
-	return answer{err: fmt.Errorf("%w: more than %d aliases", dns.ErrTemporary, maxChain)}
+	return dns.Answer{}, fmt.Errorf("%w: too many aliases", dns.ErrTemporary)
 }
 
-// exchange asks the servers in turn until one has an answer, twice round.
+// exchange asks the servers in turn until one has an answer. One that does not
+// answer is asked again, after the others; one that refuses or fails is not
+// (RFC 9520 §3.1). Where none has an answer and one failed, it is asked whether
+// it has one that it could not validate.
 func (r *Resolver) exchange(ctx context.Context, k key) (*mdns.Msg, server, error) {
 	var last error
+	var failed *refusal
+	at := 0
 	start := int(r.first.Load())
-	for try := range 2 * len(r.servers) {
+	done := make([]bool, len(r.servers))
+	for try := range rounds * len(r.servers) {
 		i := (start + try) % len(r.servers)
-		m, err := r.try(ctx, r.servers[i], k)
+		if done[i] {
+			continue
+		}
+		m, err := r.try(ctx, r.servers[i], k, false)
 		if err == nil {
 			r.first.Store(uint32(i))
 			return m, r.servers[i], nil
 		}
+		var x *refusal
+		if errors.As(err, &x) {
+			if done[i] = true; x.bogus {
+				return nil, server{}, err
+			}
+			if failed == nil && x.rcode == mdns.RcodeServerFailure {
+				failed, at = x, i
+			}
+		}
 		last = err
-		if ctx.Err() != nil || errors.Is(err, errBogus) {
+		if ctx.Err() != nil {
 			break
 		}
 	}
-	return nil, server{}, fmt.Errorf("%w: %w", dns.ErrTemporary, last)
+	switch {
+	case failed == nil:
+		return nil, server{}, last
+	case ctx.Err() != nil:
+		return nil, server{}, failed
+	}
+	s := r.servers[at]
+	if _, err := r.try(ctx, s, k, true); err != nil {
+		return nil, server{}, failed
+	}
+	// It can: unless it was a moment's weakness, validation is what fails.
+	if m, err := r.try(ctx, s, k, false); err == nil {
+		return m, s, nil
+	}
+	failed.bogus = true
+	return nil, server{}, failed
 }

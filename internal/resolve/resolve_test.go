@@ -46,9 +46,14 @@ func serve(t *testing.T, answer func(p *peer, q *mdns.Msg, tcp bool) *mdns.Msg) 
 			p.mu.Lock()
 			p.seen = append(p.seen, q.Copy())
 			p.mu.Unlock()
+			asked := q.Question[0].Name // in random case, as it has to come back
+			q.Question[0].Name = strings.ToLower(asked)
 			m := answer(p, q, tcp)
 			p.busy.Add(-1)
 			if m != nil {
+				if len(m.Question) == 1 && m.Question[0].Name == q.Question[0].Name {
+					m.Question[0].Name = asked
+				}
 				_ = w.WriteMsg(m)
 			}
 		}
@@ -239,12 +244,12 @@ func TestAnswers(t *testing.T) {
 func TestUntrustedAD(t *testing.T) {
 	m := reply(new(mdns.Msg).SetQuestion("a.example.", mdns.TypeA), 0, "a.example. 60 A 192.0.2.1")
 	m.AuthenticatedData = true
-	k := key{"a.example.", mdns.TypeA}
-	if a, _ := read(m, k, false); a.security != dns.Unknown {
-		t.Errorf("AD from afar gives %q", a.security)
+	k := key{"\x01a\x07example", mdns.TypeA}
+	if a, _, _ := read(m, k, false); a.Security != dns.Unknown {
+		t.Errorf("AD from afar gives %q", a.Security)
 	}
-	if a, _ := read(m, k, true); a.security != dns.Secure {
-		t.Errorf("AD from a trusted server gives %q", a.security)
+	if a, _, _ := read(m, k, true); a.Security != dns.Secure {
+		t.Errorf("AD from a trusted server gives %q", a.Security)
 	}
 }
 
@@ -298,19 +303,42 @@ func TestCacheTimes(t *testing.T) {
 }
 
 func TestCacheLimit(t *testing.T) {
-	c := newCache(3)
-	now := time.Now()
+	c := newCache(3, 1<<20)
 	for i := range 5 {
-		c.put(key{fmt.Sprint(i), 1}, answer{}, now.Add(time.Minute))
-		c.get(key{"0", 1}, now) // stays in use
+		c.put(key{fmt.Sprint(i), 1}, dns.Answer{}, nil, time.Minute)
+		c.get([]byte("0"), 1, 0) // stays in use
 	}
 	for name, want := range map[string]bool{"0": true, "1": false, "2": false, "3": true, "4": true} {
-		if _, ok := c.get(key{name, 1}, now); ok != want {
+		if _, _, ok := c.get([]byte(name), 1, 0); ok != want {
 			t.Errorf("entry %s is there: %v, want %v", name, ok, want)
 		}
 	}
-	if len(c.entries) != 3 || c.order.Len() != 3 {
-		t.Errorf("%d entries, %d in order, want 3", len(c.entries), c.order.Len())
+	if _, _, ok := c.get([]byte("4"), 1, time.Minute); ok || len(c.shards[0].entries) != 2 {
+		t.Error("what has expired is kept")
+	}
+	// Room is counted in octets too.
+	c = newCache(1<<16, 16*10_000)
+	for i := range 2000 {
+		c.put(key{fmt.Sprint(i), 1}, dns.Answer{Records: []string{strings.Repeat("x", 1000)}}, nil, time.Minute)
+	}
+	c.put(key{"huge", 1}, dns.Answer{Records: []string{strings.Repeat("x", 20_000)}}, nil, time.Minute)
+	if _, _, ok := c.get([]byte("huge"), 1, 0); ok {
+		t.Error("an answer without room is kept")
+	}
+	for i := range c.shards {
+		s := &c.shards[i]
+		used := int64(0)
+		for e := s.root.next; e != &s.root; e = e.next {
+			used += e.size
+		}
+		if used != s.used || used > 10_000 || len(s.entries) == 0 {
+			t.Errorf("shard %d: %d octets, %d counted, %d entries", i, used, s.used, len(s.entries))
+		}
+	}
+	none := newCache(-1, 1)
+	none.put(key{"a", 1}, dns.Answer{}, nil, time.Minute)
+	if _, _, ok := none.get([]byte("a"), 1, 0); ok {
+		t.Error("a cache without room keeps something")
 	}
 }
 
