@@ -154,7 +154,9 @@ func (l *linter) lintTerms() {
 			case Exp:
 				modifierExp = t
 			}
-			l.lintModifier(t)
+			if !l.lintSpace(t) {
+				l.lintModifier(t)
+			}
 			continue
 		}
 		if all >= 0 {
@@ -178,7 +180,9 @@ func (l *linter) lintTerms() {
 		if t.Name == All {
 			all = i
 		}
-		l.lintDirective(t)
+		if !l.lintSpace(t) {
+			l.lintDirective(t)
+		}
 	}
 	l.lintCovered()
 	l.lintEnd(all, redirect)
@@ -281,6 +285,17 @@ func (l *linter) lintWidth(t *Term, bits int, v4 bool) {
 		return
 	}
 	l.add(grade, "spf.lint.wide", t.text, explain.Args{"bits": int64(bits)}, "RFC 7208 §11.4")
+}
+
+// lintSpace notes a domain that an all without its space has grown into. No
+// top-level domain ends so, but the grammar has room for one.
+func (l *linter) lintSpace(t *Term) bool {
+	v := t.Value.text
+	if n := len(v) - len("-all"); n <= 0 || !foldEqual(v[n:], "-all") {
+		return false
+	}
+	l.mend(explain.Error, "spf.lint.missing-space", t.text, nil, "RFC 7208 §4.6.1")
+	return true
 }
 
 // lintMacros notes macros that work against their owner.

@@ -114,6 +114,13 @@ func TestLint(t *testing.T) {
 		{"v=spf1 foo -all", "syntax.unknown-mechanism", ""},
 		{"v=spf1 redirect=a.example redirect=b.example", "syntax.duplicate-redirect", ""},
 
+		{"v=spf1 include:x.example-all", "lint.missing-space lint.no-all", "v=spf1 include:x.example -all"},
+		{"v=spf1 mx redirect=x.example-ALL", "lint.missing-space", "v=spf1 mx -ALL"},
+		{"v=spf1 include:x.example~all", "syntax.bad-top-label", "v=spf1 include:x.example ~all"},
+		{"v=spf1 ip4:192.0.2.1-all", "syntax.bad-ip4", "v=spf1 ip4:192.0.2.1 -all"},
+		{"v=spf1 a,mx,ip4:192.0.2.1,192.0.2.2 -all", "syntax.unknown-mechanism", "v=spf1 a mx ip4:192.0.2.1 ip4:192.0.2.2 -all"},
+		{`v=spf1 ip4:192.0.2.1" "ip4:192.0.2.2 -all`, "syntax.bad-ip4 syntax.unknown-mechanism", "v=spf1 ip4:192.0.2.1 ip4:192.0.2.2 -all"},
+
 		// text that is not seen as a record
 		{` v=spf1 mx -all`, "lint.version", "v=spf1 mx -all"},
 		{`"v=spf1 mx -all"`, "lint.version", "v=spf1 mx -all"},

@@ -25,7 +25,10 @@ func mend(txt string) string {
 	if !IsRecord(s) {
 		return txt
 	}
-	words := strings.Fields(s)
+	var words []string
+	for _, w := range strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' || r == ';' }) {
+		words = append(words, splitAll(w)...)
+	}
 	out := make([]string, 0, len(words))
 	out = append(out, version)
 	for i := 1; i < len(words); i++ {
@@ -40,6 +43,15 @@ func mend(txt string) string {
 		out = append(out, mendTerm(w))
 	}
 	return strings.Join(out, " ")
+}
+
+// splitAll cuts off an all that lacks its space: "include:example.com-all".
+func splitAll(w string) []string {
+	n := len(w) - len("-all")
+	if n <= 0 || !foldEqual(w[n+1:], "all") || strings.IndexByte("+-~?", w[n]) < 0 || IsRecord(w) {
+		return []string{w}
+	}
+	return []string{w[:n], w[n:]}
 }
 
 // joins reports whether a space stands inside a term: "include: x", "- all".

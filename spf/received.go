@@ -74,24 +74,24 @@ func (r Result) comment(in Input) string {
 	ip := addrText(in.IP)
 	switch r.Status {
 	case Pass:
-		return "domain of " + clip(r.Sender) + " designates " + ip + " as permitted sender"
+		return "domain of " + r.Sender + " designates " + ip + " as permitted sender"
 	case Fail:
-		return "domain of " + clip(r.Sender) + " does not designate " + ip + " as permitted sender"
+		return "domain of " + r.Sender + " does not designate " + ip + " as permitted sender"
 	case SoftFail:
-		return "transitioning domain of " + clip(r.Sender) + " does not designate " + ip + " as permitted sender"
+		return "transitioning domain of " + r.Sender + " does not designate " + ip + " as permitted sender"
 	case Neutral:
-		return ip + " is neither permitted nor denied by domain of " + clip(r.Sender)
+		return ip + " is neither permitted nor denied by domain of " + r.Sender
 	case None:
-		return "domain of " + clip(r.Sender) + " does not designate permitted sender hosts"
+		return "domain of " + r.Sender + " does not designate permitted sender hosts"
 	case TempError:
-		return "temporary error in processing domain of " + clip(r.Sender)
+		return "temporary error in processing domain of " + r.Sender
 	}
-	return "permanent error in processing domain of " + clip(r.Sender)
+	return "permanent error in processing domain of " + r.Sender
 }
 
 // appendComment appends text for the inside of a comment (RFC 5322 §3.2.2).
 func appendComment(b []byte, s string) []byte {
-	s = strings.TrimSuffix(clip(s), "…")
+	s = clipASCII(s)
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c == '(' || c == ')' || c == '\\' {
 			b = append(b, '\\')
@@ -103,7 +103,7 @@ func appendComment(b []byte, s string) []byte {
 
 // appendValue appends a dot-atom or a quoted-string (RFC 5322 §3.2.3, §3.2.4).
 func appendValue(b []byte, s string) []byte {
-	s = strings.TrimSuffix(clip(s), "…")
+	s = clipASCII(s)
 	if isDotAtom(s) {
 		return append(b, s...)
 	}

@@ -63,9 +63,6 @@ const (
 
 // Record is an SPF record (RFC 7208 §4.6.1): its terms in the order in which
 // they are published. The zero Record is "v=spf1" alone.
-//
-// A Record that Parse returned is shared by whoever asks for the same text
-// and must not be written to.
 type Record struct {
 	Terms []Term
 

@@ -1,6 +1,10 @@
 package spf
 
 import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
 	"sekimori/dns"
 	"sekimori/explain"
 )
@@ -12,28 +16,47 @@ import (
 // maxArg bounds a value from outside in a step.
 const maxArg = 200
 
-// clip makes a value from outside fit to be shown: at most 200 octets, control
-// characters and what is not ASCII replaced.
+// clip makes a value from outside fit to be shown: at most 200 octets, with "?"
+// for each octet or character that cannot be printed.
 func clip(s string) string {
-	ok := len(s) <= maxArg
-	for i := 0; ok && i < len(s); i++ {
-		ok = s[i] >= ' ' && s[i] <= '~'
-	}
-	if ok {
+	if len(s) <= maxArg && printable(s) {
 		return s
 	}
-	cut := len(s) > maxArg
-	if cut {
-		s = s[:maxArg]
+	var b strings.Builder
+	for i, r := range s {
+		if b.Len()+utf8.RuneLen(r) > maxArg || i > 4*maxArg {
+			b.WriteString("…")
+			break
+		}
+		// No format characters either, which turn the direction of text.
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			r = '?'
+		}
+		b.WriteRune(r)
 	}
-	b := []byte(s)
+	return b.String()
+}
+
+// printable reports whether s is printable ASCII.
+func printable(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// clipASCII is clip for header fields: what is not ASCII is "?" too.
+func clipASCII(s string) string {
+	if len(s) <= maxArg && printable(s) {
+		return s
+	}
+	b := []byte(s[:min(len(s), maxArg)])
 	for i, c := range b {
 		if c < ' ' || c > '~' {
 			b[i] = '?'
 		}
-	}
-	if cut {
-		return string(b) + "…"
 	}
 	return string(b)
 }

@@ -228,6 +228,58 @@ var exceptions = map[string]string{
 	"/default-modifier-harsh": "RFC 7208 §2.6: there is no result \"ambiguous\"",
 }
 
+// TestPyspfHeaders reads the Received-SPF fields that pyspf expects of itself,
+// and compares them with our results.
+func TestPyspfHeaders(t *testing.T) {
+	read := 0
+	for _, s := range suite(t, "spf-pyspf-extra", "test.yml") {
+		v := spf.Verifier{Resolver: newZone(t, s.Zonedata)}
+		for name, c := range s.Tests {
+			if c.Header == "" {
+				continue
+			}
+			read++
+			in := c.input(t)
+			ours := v.Verify(context.Background(), in)
+			for _, field := range []string{c.Header, ours.ReceivedSPF(in, c.Receiver)} {
+				got, err := spf.ParseReceivedSPF(field)
+				if err != nil || got.Status != ours.Status || got.ClientIP != in.IP || got.EnvelopeFrom != in.MailFrom || got.Helo != in.Helo ||
+					got.Receiver != c.Receiver || got.Identity != spf.MailFrom || got.Mechanism != ours.Mechanism && got.Mechanism != "" {
+					t.Errorf("%s: %s: %+v, %v", name, field, got, err)
+				}
+			}
+		}
+	}
+	if read != 3 {
+		t.Errorf("%d fields, want 3", read)
+	}
+}
+
+// TestPyspfZone evaluates the domains of pyspf's documentation, whose file
+// holds a zone alone.
+func TestPyspfZone(t *testing.T) {
+	all := suite(t, "spf-pyspf-extra", "doctest.yml")
+	v := spf.Verifier{Resolver: newZone(t, all[0].Zonedata)}
+	for _, c := range []struct {
+		ip, domain string
+		want       spf.Status
+	}{
+		{"66.39.138.46", "kitterman.com", spf.Pass},
+		{"66.39.138.47", "kitterman.com", spf.Fail},
+		{"72.81.252.19", "controlledmail.com", spf.Pass},
+		{"2607:f0d0:3001:aa::2", "controlledmail.com", spf.Pass},
+		{"2607:f0d0:3001:aa::3", "controlledmail.com", spf.Fail},
+		{"192.0.2.225", "parallel.example.org", spf.PermError},  // an include whose record has the type SPF alone
+		{"192.0.2.27", "parallel.kitterman.org", spf.PermError}, // includes that are not in the zone
+		{"192.0.2.27", "example.net", spf.None},
+	} {
+		got := v.Verify(context.Background(), spf.Input{IP: netip.MustParseAddr(c.ip), MailFrom: "a@" + c.domain})
+		if got.Status != c.want {
+			t.Errorf("%s from %s: %s (%v), want %s", c.domain, c.ip, got.Status, got.Err, c.want)
+		}
+	}
+}
+
 // narrowed lists the tests of the RFC 4408 suite that accept several results
 // where RFC 7208 leaves one.
 var narrowed = map[string]struct {

@@ -72,6 +72,8 @@ type Verifier struct {
 	Receiver string
 	// Now is the time for the macro t, time.Now where it is nil.
 	Now func() time.Time
+	// Cache keeps parsed records where it is set; one may serve many Verifiers.
+	Cache *Cache
 }
 
 // Result is the outcome of an evaluation.
@@ -202,16 +204,20 @@ func (v *Verifier) evaluate(ctx context.Context, in Input, id Identity, local, d
 			res.Mechanism = o.term.Text()
 		}
 	}
-	children := o.steps
+	// The verdict and what is below it share one array.
+	all := make([]explain.Step, 1, 3)
 	if o.record != "" {
-		children = []explain.Step{stepRecord(name, o.record, o.steps)}
+		all = append(all, stepRecord(name, o.record, o.steps))
+	} else {
+		all = append(all, o.steps...)
 	}
 	if o.status == Fail && o.explain != nil {
 		var step explain.Step
 		res.Explanation, step = e.explanation(o.explain, o.domain)
-		children = append(children, step)
+		all = append(all, step)
 	}
-	res.Steps = []explain.Step{e.verdict(&res, children...)}
+	all[0] = e.verdict(&res, all[1:]...)
+	res.Steps = all[:1:1]
 	return res
 }
 
@@ -242,7 +248,7 @@ func (e *evaluation) check(name string) outcome {
 		return outcome{status: PermError, err: fmt.Errorf("%s: %w", clip(name), ErrMultipleRecords),
 			steps: []explain.Step{stepMultiple(name, n)}}
 	}
-	r, bad := parse(txt)
+	r, bad := e.v.Cache.parse(txt)
 	if bad != nil {
 		// RFC 7208 §4.6: syntax errors anywhere
 		return outcome{status: PermError, err: fmt.Errorf("%s: %w", clip(name), bad), record: txt,
@@ -335,17 +341,17 @@ func initialDomain(s string) (string, bool) {
 	if !ascii(s) {
 		n, err := domain.Parse(s) // RFC 8616 §4
 		if err != nil {
-			return clip(s), false
+			return clipASCII(s), false
 		}
 		s = n.String()
 	}
 	name := strings.TrimSuffix(s, ".")
 	if !multiLabel(name) || name[0] == '[' {
-		return clip(s), false
+		return clipASCII(s), false
 	}
 	for i := 0; i < len(name); i++ {
 		if name[i] <= ' ' || name[i] == 0x7f {
-			return clip(s), false
+			return clipASCII(s), false
 		}
 	}
 	return lower(name), true

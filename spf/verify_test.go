@@ -349,7 +349,7 @@ func TestStepsJSON(t *testing.T) {
 }
 
 func TestConcurrent(t *testing.T) {
-	v := spf.Verifier{Resolver: benchZone}
+	v := spf.Verifier{Resolver: benchZone, Cache: &spf.Cache{}}
 	done := make(chan spf.Status)
 	for range 8 {
 		go func() {
@@ -360,6 +360,27 @@ func TestConcurrent(t *testing.T) {
 	for range 8 {
 		if s := <-done; s != spf.Pass {
 			t.Error(s)
+		}
+	}
+}
+
+// TestCache checks that a cache changes nothing, also when it is full.
+func TestCache(t *testing.T) {
+	var cache spf.Cache
+	for round := range 3 {
+		for seed := range uint64(500) {
+			g := generate(seed)
+			plain := spf.Verifier{Resolver: g.zone}
+			cached := spf.Verifier{Resolver: g.zone, Cache: &cache}
+			a, b := plain.Verify(context.Background(), g.input), cached.Verify(context.Background(), g.input)
+			if a.Status != b.Status || a.Mechanism != b.Mechanism || fmt.Sprint(a.Steps, a.Err) != fmt.Sprint(b.Steps, b.Err) {
+				t.Fatalf("round %d, case %d: %+v, cached %+v", round, seed, a, b)
+			}
+		}
+		for i := range 400 {
+			z := answers{"x.example": {fmt.Sprintf("v=spf1 exp=x%d.example%s", i, strings.Repeat(" a", 250))}}
+			cached := spf.Verifier{Resolver: z, Cache: &cache}
+			cached.Verify(context.Background(), spf.Input{IP: netip.MustParseAddr("192.0.2.1"), MailFrom: "a@x.example"})
 		}
 	}
 }
