@@ -300,7 +300,7 @@ func FuzzAddresses(f *testing.F) {
 		if len(list) > len(s) {
 			t.Fatalf("%d addresses in %d octets", len(list), len(s))
 		}
-		for _, a := range list {
+		for _, a := range list[:min(len(list), 20)] {
 			wellFormed(t, s, a)
 			if a.Domain == "" {
 				continue
