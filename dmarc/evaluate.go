@@ -26,6 +26,10 @@ func (v *Verifier) Evaluate(ctx context.Context, d *Discovery, passed []Identifi
 	}
 	r.Steps = append(make([]explain.Step, 0, len(d.steps)+len(passed)+3), d.steps...)
 	if d.status != "" {
+		if d.status == NoRecord && d.Domain.IsZero() {
+			// The whole walk was done: nothing more is asked.
+			r.Organizational, _ = d.Organizational(ctx, d.Author)
+		}
 		r.PolicyDomain = domain.Name{}
 		return r
 	}

@@ -275,10 +275,10 @@ func (r *Record) uris(name string, t *taglist.Tag) []URI {
 	return out
 }
 
-// equalFold compares ASCII without regard to case; b is in lower case.
+// equalFold compares ASCII without regard to case.
 func equalFold(a, b string) bool {
-	if len(a) != len(b) {
-		return false
+	if len(a) != len(b) || a == b {
+		return len(a) == len(b)
 	}
 	for i := 0; i < len(a); i++ {
 		c := a[i]
@@ -297,4 +297,11 @@ func equalFold(a, b string) bool {
 }
 
 // lower returns a name in lower case; names mostly are.
-func lower(s string) string { return strings.ToLower(s) }
+func lower(s string) string {
+	for i := 0; i < len(s); i++ {
+		if s[i] < 'a' || 'z' < s[i] {
+			return strings.ToLower(s)
+		}
+	}
+	return s
+}

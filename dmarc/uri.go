@@ -158,7 +158,11 @@ func printable(s string) bool {
 
 // isURI: unreserved and reserved of RFC 3986 §2.
 func isURI(c byte) bool {
-	return isAlpha(c) || isDigit(c) || strings.IndexByte("-._~:/?#[]@!$&'()*+,;=", c) >= 0
+	switch c {
+	case '-', '.', '_', '~', ':', '/', '?', '#', '[', ']', '@', '!', '$', '&', '\'', '(', ')', '*', '+', ',', ';', '=':
+		return true
+	}
+	return isAlpha(c) || isDigit(c)
 }
 
 func isAlpha(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
