@@ -39,11 +39,6 @@ func lookup(ctx context.Context, r dns.Resolver, name string, parse func(string)
 		return nil, dns.Answer{}, dns.ErrNameNotFound
 	}
 	answer, err := r.Lookup(ctx, name, dns.TXT)
-	return keysOf(answer, err, parse)
-}
-
-// keysOf reads an answer.
-func keysOf(answer dns.Answer, err error, parse func(string) (*Key, error)) ([]*Key, dns.Answer, error) {
 	if err != nil {
 		return nil, answer, err
 	}

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"time"
 
 	"sekimori/domain"
@@ -234,40 +233,4 @@ func Sign(h message.Header, body io.Reader, signers ...*Signer) ([]string, error
 		}
 	}
 	return out, nil
-}
-
-// Fold writes a field of tags, folded before 78 columns and without its CRLF:
-// a signature's field but for the value of its last tag, which AppendValue
-// adds. Lists may be broken after their colons.
-func Fold(name string, tags []Tag) []byte {
-	w := folder{b: make([]byte, 0, 1024)}
-	w.text(name)
-	w.text(":")
-	w.col = len(w.b)
-	for i, t := range tags {
-		switch {
-		case i == len(tags)-1 && t.Value == "":
-			w.open(t.Name)
-		case strings.Contains(t.Value, ":") && t.Name == "h":
-			w.list(t.Name, strings.Split(t.Value, ":"))
-		default:
-			w.tag(t.Name, t.Value)
-		}
-	}
-	return w.b
-}
-
-// Tag is a tag to be written.
-type Tag struct{ Name, Value string }
-
-// AppendValue adds base64 to the open tag at the end of a field, folded, and
-// the field's CRLF.
-func AppendValue(field, value []byte) []byte {
-	w := folder{b: field}
-	for i := len(field) - 1; i >= 0 && field[i] != '\n'; i-- {
-		w.col++
-	}
-	w.chunks(base64.StdEncoding.EncodeToString(value))
-	w.text("\r\n")
-	return w.b
 }

@@ -61,6 +61,11 @@ type Verifier struct {
 	// signature gets Policy: anybody could have put that part in (RFC 6376
 	// §8.2).
 	AcceptUnsigned bool
+	// Sequential asks for the keys one after the other, in the goroutine of
+	// Begin, instead of all at once beside the reading of the body. It takes
+	// less work and, unless the answers are in a cache, longer: for callers
+	// that have many messages at hand.
+	Sequential bool
 	// Diagnose has a body that does not match hashed in the other
 	// canonicalization too, to tell how it was changed. It costs another hash
 	// of the body for every message.
@@ -108,12 +113,6 @@ type candidate struct {
 	key   *keyLookup
 	body  *message.BodyDigest
 	other *message.BodyDigest // in the other canonicalization
-}
-
-// remembering is a Resolver that can say at once what it has in memory: then
-// there is no need to ask beside the reading of the body.
-type remembering interface {
-	Cached(name string, t dns.Type) (answer dns.Answer, err error, known bool)
 }
 
 // keyLookup is a question for a key under way.
@@ -197,11 +196,9 @@ func (n *Verification) ask(ctx context.Context, i int) {
 	}
 	k := &keyLookup{name: name}
 	c.key = k
-	if m, ok := n.v.Resolver.(remembering); ok {
-		if answer, err, known := m.Cached(name, dns.TXT); known {
-			k.keys, k.answer, k.err = keysOf(answer, err, n.v.keys.parse)
-			return
-		}
+	if n.v.Sequential {
+		k.keys, k.answer, k.err = lookup(ctx, n.v.Resolver, name, n.v.keys.parse)
+		return
 	}
 	k.done = make(chan struct{})
 	go func() {
