@@ -78,7 +78,7 @@ func (r *goResolver) LookupAddr(_ context.Context, addr string) ([]string, error
 
 // both evaluates a case with either implementation. unlimited lifts the limit
 // of void lookups from both.
-func both(g generated, unlimited bool) (spf.Result, blitiri.Result, error, *goResolver) {
+func both(g generated, unlimited bool) disagreement {
 	v := spf.Verifier{Resolver: g.zone}
 	r := &goResolver{z: g.zone}
 	options := []blitiri.Option{blitiri.WithResolver(r)}
@@ -88,7 +88,7 @@ func both(g generated, unlimited bool) (spf.Result, blitiri.Result, error, *goRe
 	}
 	ours := v.Verify(context.Background(), g.input)
 	theirs, err := blitiri.CheckHostWithSender(net.ParseIP(g.input.IP.String()), g.input.Helo, g.input.MailFrom, options...)
-	return ours, theirs, err, r
+	return disagreement{g, unlimited, ours, theirs, err, r}
 }
 
 // rewrite is the case with another text for each TXT record.
@@ -119,7 +119,7 @@ func (g generated) any(re *regexp.Regexp) bool {
 	return false
 }
 
-// disagreement is a case on which the two differ.
+// disagreement is a case and what the two say of it.
 type disagreement struct {
 	g      generated
 	voids  bool // evaluated without a limit of void lookups
@@ -128,6 +128,9 @@ type disagreement struct {
 	err    error
 	r      *goResolver
 }
+
+// none reports whether the two agree.
+func (d disagreement) none() bool { return string(d.ours.Status) == string(d.theirs) }
 
 var (
 	macroP      = regexp.MustCompile(`%\{[pP]`)
@@ -244,16 +247,12 @@ const (
 // they differ: "" where they agree. Where taking one cause away leaves another
 // one, the first is named.
 func explained(g generated, voids bool) string {
-	ours, theirs, err, r := both(g, voids)
-	if string(ours.Status) == string(theirs) {
+	d := both(g, voids)
+	if d.none() {
 		return ""
 	}
-	d := disagreement{g, voids, ours, theirs, err, r}
 	for _, settled := range []func(generated, bool) bool{
-		func(g generated, voids bool) bool {
-			ours, theirs, _, _ := both(g, voids)
-			return string(ours.Status) == string(theirs)
-		},
+		func(g generated, voids bool) bool { return both(g, voids).none() },
 		func(g generated, voids bool) bool { return explained(g, voids) != unexplained },
 	} {
 		for _, rule := range rules() {
@@ -277,8 +276,8 @@ func TestDifferential(t *testing.T) {
 		g := generate(seed)
 		name := explained(g, false)
 		if count[name]++; name == unexplained && count[name] <= 5 {
-			ours, theirs, err, _ := both(g, false)
-			t.Errorf("case %d: ours %s (%v), theirs %s (%v)\n%s", seed, ours.Status, ours.Err, theirs, err, g)
+			d := both(g, false)
+			t.Errorf("case %d: ours %s (%v), theirs %s (%v)\n%s", seed, d.ours.Status, d.ours.Err, d.theirs, d.err, g)
 		}
 	}
 	if n := count[unexplained]; n > 0 {
