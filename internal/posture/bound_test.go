@@ -27,7 +27,6 @@ func name(t testing.TB, s string) domain.Name {
 
 // counted counts different questions, and how many are asked at a time.
 type counted struct {
-	r      dns.Resolver
 	mu     sync.Mutex
 	asked  map[string]int
 	now    int

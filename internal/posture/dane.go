@@ -34,9 +34,10 @@ type DANEHost struct {
 	found []explain.Finding
 }
 
-// inspectDANE follows inspectMX, whose hosts it looks at.
+// inspectDANE follows inspectMX, whose hosts it looks at, and inspectDNSSEC.
 func (in *inspection) inspectDANE(ctx context.Context, f first) {
 	d, b := &in.DANE, in.a.budget(budgetDANE)
+	mx := in.certain(f.mx.Security)
 	d.init()
 	d.Present, d.Valid = Unknown, Unknown
 	switch {
@@ -46,10 +47,10 @@ func (in *inspection) inspectDANE(ctx context.Context, f first) {
 		// RFC 7672 §2.2.2 knows the domain's own address too; nobody uses it.
 		d.Present, d.Valid = No, No
 		return
-	case in.o.Frugal && f.mx.Security == dns.Insecure:
+	case in.o.Frugal && mx == dns.Insecure:
 		d.Present, d.Valid = No, No
 		return
-	case in.o.Frugal && f.mx.Security != dns.Secure:
+	case in.o.Frugal && mx != dns.Secure:
 		return
 	}
 	var hosts []*Host
@@ -68,8 +69,8 @@ func (in *inspection) inspectDANE(ctx context.Context, f first) {
 		tasks[i] = func() { d.Hosts[i] = in.tlsa(ctx, b, h) }
 	}
 	together(tasks)
-	d.sum(f.mx.Security)
-	in.judgeDANE(f)
+	d.sum(mx)
+	in.judgeDANE(mx)
 }
 
 // tlsa asks for the records of one host: those of the name its addresses are
@@ -92,7 +93,7 @@ func (in *inspection) tlsa(ctx context.Context, b *budget, h *Host) DANEHost {
 		x.Secure = No
 	case a.Security == dns.Secure && h.secure:
 		x.Secure = Yes
-	case a.Security == dns.Secure || a.Security == dns.Insecure || a.Security == dns.Bogus:
+	case in.certain(a.Security) != dns.Unknown:
 		x.Secure = No
 	}
 	all := a.Records[:min(len(a.Records), maxListed)]
@@ -135,7 +136,7 @@ func (d *DANE) sum(mx dns.Security) {
 	}
 }
 
-func (in *inspection) judgeDANE(f first) {
+func (in *inspection) judgeDANE(mx dns.Security) {
 	d := &in.DANE
 	say := func(g explain.Grade, code, ref string, hosts []string) {
 		args := in.args()
@@ -152,7 +153,7 @@ func (in *inspection) judgeDANE(f first) {
 			without = append(without, explain.Clip(h.Host))
 		case h.Present != Yes:
 		case h.Usable == No: // the linter says it
-		case h.Secure == No || f.mx.Security == dns.Insecure:
+		case h.Secure == No || mx == dns.Insecure:
 			insecure = append(insecure, explain.Clip(h.Host))
 		}
 	}
@@ -162,7 +163,7 @@ func (in *inspection) judgeDANE(f first) {
 	if len(insecure) > 0 {
 		say(explain.Warning, "posture.dane-insecure", "RFC 7672 §2.2", insecure)
 	}
-	if d.Present == No && f.mx.Security == dns.Secure {
+	if d.Present == No && mx == dns.Secure {
 		say(explain.Advice, "posture.dane-missing", "RFC 7672 §1.3", nil)
 	}
 }

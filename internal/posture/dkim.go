@@ -203,7 +203,7 @@ func (in *inspection) ask(ctx context.Context, b *budget, base string, selectors
 			to := explain.Clip(strings.TrimSuffix(answers[i].Name, "."))
 			d.Keys = append(d.Keys, Key{Selector: s, Origin: from, Valid: No, Alias: to, Records: []string{}, found: []explain.Finding{{
 				Grade: explain.Warning, Part: to,
-				Step: explain.Step{Code: "posture.dkim-dangling", Args: explain.Args{"name": s + "." + base, "target": to}, Ref: "RFC 6376 §3.6.2.1"},
+				Step: explain.Step{Code: "posture.dkim-dangling", Args: explain.Args{"target": to}, Ref: "RFC 6376 §3.6.2.1"},
 			}}})
 		}
 	}

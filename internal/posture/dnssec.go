@@ -78,3 +78,12 @@ func (in *inspection) security(ctx context.Context, b *budget, f first) Status {
 	}
 	return StatusUnknown
 }
+
+// certain reads a missing word about security, from a resolver that was seen
+// to validate, as insecure.
+func (in *inspection) certain(s dns.Security) dns.Security {
+	if s == dns.Unknown && (in.DNSSEC.Status == StatusSecure || in.DNSSEC.Status == StatusInsecure) {
+		return dns.Insecure
+	}
+	return s
+}

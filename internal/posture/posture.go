@@ -253,10 +253,13 @@ func Inspect(ctx context.Context, r dns.Resolver, name domain.Name, o Options) P
 		tasks = append(tasks,
 			func() { in.inspectSPF(ctx) },
 			func() { in.inspectDKIM(ctx) },
-			func() { in.inspectMX(ctx, first); in.inspectDANE(ctx, first) },
+			func() {
+				in.inspectMX(ctx, first)
+				in.inspectDNSSEC(ctx, first)
+				in.inspectDANE(ctx, first)
+			},
 			func() { in.inspectMTASTS(ctx) },
 			func() { in.inspectTLSRPT(ctx) },
-			func() { in.inspectDNSSEC(ctx, first) },
 		)
 	} else {
 		in.nothing()

@@ -224,9 +224,10 @@ func TestDNSSEC(t *testing.T) {
 	}{
 		{nil, StatusUnknown, Unknown, Unknown, Unknown, ""},
 		{map[string]dns.Security{"": dns.Secure}, StatusSecure, Yes, Yes, Yes, ""},
-		{map[string]dns.Security{"": dns.Secure, "x.example": dns.Unknown}, StatusInsecure, No, No, Unknown, "dnssec-missing"},
+		{map[string]dns.Security{"": dns.Secure, "x.example": dns.Unknown}, StatusInsecure, No, No, No, "dnssec-missing dane-insecure"},
 		{map[string]dns.Security{"": dns.Secure, "x.example": dns.Insecure}, StatusInsecure, No, No, No, "dnssec-missing dane-insecure"},
 		{map[string]dns.Security{"": dns.Secure, "other.example": dns.Insecure}, StatusSecure, Yes, Yes, No, "dane-insecure"},
+		{map[string]dns.Security{"": dns.Secure, "other.example": dns.Unknown}, StatusSecure, Yes, Yes, No, "dane-insecure"},
 		{map[string]dns.Security{"": dns.Secure, "x.example": dns.Bogus}, StatusBogus, Yes, No, No, "dnssec-bogus"},
 	} {
 		r := signed{open(t, zone), tt.secure}

@@ -1,0 +1,87 @@
+package posture
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"sekimori/dns"
+	"sekimori/explain"
+	"sekimori/internal/locale"
+)
+
+// FuzzInspect answers questions with what the fuzzer makes up: lines "HEAD
+// TYPE DATA", where HEAD is how the name begins, "*" for any; DATA "!" is a
+// failure, and without a line there is no such name.
+func FuzzInspect(f *testing.F) {
+	f.Add("x MX 10 mx.x.example.\nmx A 192.0.2.1\nx TXT v=spf1 mx include:y.example -all\n_dmarc TXT v=DMARC1; p=reject; rua=mailto:a@b.example\n_25 TLSA 3 1 1 00")
+	f.Add("x MX 0 .\nx TXT v=spf1 -all\n_dmarc TXT v=DMARC1;p=none;t=y\n* TXT v=DKIM1; p=\n_mta-sts TXT v=STSv1; id=1;\ndefault._bimi TXT v=BIMI1; l=; a=")
+	f.Add("* TXT !\n* MX !\nx TXT v=spf1 redirect=x.example")
+	f.Fuzz(func(t *testing.T, s string) {
+		if len(s) > 1<<14 {
+			return
+		}
+		type line struct{ head, typ, data string }
+		var lines []line
+		for _, l := range strings.Split(s, "\n") {
+			head, rest, _ := strings.Cut(l, " ")
+			typ, data, ok := strings.Cut(rest, " ")
+			if ok {
+				lines = append(lines, line{head, typ, data})
+			}
+		}
+		c := &counted{lookup: func(_ context.Context, name string, typ dns.Type) (dns.Answer, error) {
+			var a dns.Answer
+			for _, l := range lines {
+				if l.typ != string(typ) || l.head != "*" && !strings.HasPrefix(name, l.head) {
+					continue
+				}
+				if l.data == "!" {
+					return dns.Answer{}, dns.ErrTemporary
+				}
+				a.Records = append(a.Records, l.data)
+			}
+			if a.Records == nil {
+				return a, dns.ErrNameNotFound
+			}
+			return a, nil
+		}}
+		for _, frugal := range []bool{false, true} {
+			c.asked = nil
+			p := Inspect(t.Context(), c, name(t, "x.example"), Options{Frugal: frugal})
+			c.check(t, &p)
+			if _, err := json.Marshal(p); err != nil {
+				t.Error(err)
+			}
+			states := []State{p.Exists, p.SendsMail, p.Verdict.Protected, p.DMARC.Enforced, p.DMARC.Inherited, p.DKIM.Domainkey, p.DKIM.Wildcard,
+				p.MX.Null, p.MX.Implicit, p.MTASTS.PolicyHost, p.BIMI.Eligible}
+			for _, n := range Topics {
+				topic := p.Topic(n)
+				states = append(states, topic.Present, topic.Valid)
+				if topic.Valid == Yes && topic.Present != Yes && n != TopicMX {
+					t.Errorf("%s is %s and valid", n, topic.Present)
+				}
+				if !slices.Contains([]Level{LevelOK, LevelAdvice, LevelWarning, LevelError, LevelUnknown, LevelAbsent}, topic.Level) {
+					t.Errorf("%s has the level %q", n, topic.Level)
+				}
+			}
+			for i, s := range states {
+				if s != Yes && s != No && s != Unknown {
+					t.Errorf("state %d is %q", i, s)
+				}
+			}
+			for _, f := range p.Findings {
+				for _, l := range locale.Langs {
+					if text := l.Step(f.Step) + l.Text(f.Code+".why", f.Args); strings.Contains(text, "⟦") {
+						t.Errorf("%s: %s", l, text)
+					}
+				}
+				if f.Grade != explain.Error && f.Grade != explain.Warning && f.Grade != explain.Advice {
+					t.Errorf("%s has the grade %q", f.Code, f.Grade)
+				}
+			}
+		}
+	})
+}
