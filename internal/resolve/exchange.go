@@ -259,6 +259,7 @@ func answers(in, out, question []byte) match {
 	}
 	got := in[12 : 12+len(question)]
 	if bytes.Equal(got, question) {
+		settle(got)
 		return yes
 	}
 	for i := range got {
@@ -267,5 +268,20 @@ func answers(in, out, question []byte) match {
 			return no
 		}
 	}
+	settle(got)
 	return otherCase
+}
+
+// settle turns the name of a question to small letters: records point to it
+// where they name it or a part of it (RFC 1035 §4.1.4), and our random case is
+// not theirs.
+func settle(question []byte) {
+	for i := 0; i < len(question)-5; {
+		end := i + 1 + int(question[i])
+		for i++; i < end; i++ {
+			if c := question[i]; 'A' <= c && c <= 'Z' {
+				question[i] = c | 0x20
+			}
+		}
+	}
 }
