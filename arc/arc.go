@@ -43,6 +43,8 @@ const maxSets = 50
 //
 // A chain asks for two keys first, those of its newest set. Only where these
 // signatures are right does it ask for the others, at most 98, eight at a time.
+// The body is hashed three times at most; the header section at most once per
+// set.
 type Limits struct {
 	// Sets is how many sets a chain may have; default, and most, 50 (RFC 8617
 	// §4.2.1).

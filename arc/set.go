@@ -152,34 +152,40 @@ func unfold(s string) string {
 const (
 	noHash = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 	onlyIn = "From"
+
+	maxNames = 500 // in h=
 )
 
 // readSignature reads an AMS: a DKIM signature in all but v= and i= (RFC 8617
-// §4.1.2). h= is read without dkim's rule that From be in it, see
-// Result.Trust, and names of no length in it select nothing.
+// §4.1.2). Two things are let pass, as the protocol's test suite has them: From
+// need not be in h=, see Result.Trust, and nothing may stand between two
+// colons.
 func readSignature(list taglist.List) (*dkim.Signature, error) {
-	var names []string
 	own := make(taglist.List, len(list))
 	copy(own, list)
+	var names []string
 	for i := range own {
-		if own[i].Name != "h" {
+		if own[i].Name != "h" || strings.Count(own[i].Value, ":") >= maxNames {
 			continue
 		}
-		if strings.Count(own[i].Value, ":") < 512 {
-			for _, name := range strings.Split(taglist.Unfold(own[i].Value), ":") {
-				if name != "" {
-					names = append(names, name)
-				}
+		names = names[:0]
+		from := false
+		for _, name := range strings.Split(own[i].Value, ":") {
+			if name = strings.Trim(name, " \t\r\n"); name != "" {
+				names = append(names, name)
+				from = from || strings.EqualFold(name, onlyIn)
 			}
-			own[i].Value = onlyIn
+		}
+		own[i].Value = strings.Join(names, ":")
+		if !from {
+			own[i].Value = strings.TrimPrefix(own[i].Value+":"+onlyIn, ":")
 		}
 	}
 	sig, err := dkim.SignatureOf(own)
-	if err != nil {
-		return sig, err
+	if err == nil {
+		sig.Headers = names
 	}
-	sig.Headers = names
-	return sig, nil
+	return sig, err
 }
 
 // readSeal reads an AS. Only a, b, d, s, t and cv mean something besides i

@@ -24,6 +24,7 @@ type Validation struct {
 	sets   []set
 	bodies []*message.BodyDigest // of the AMS of each set; nil where it is not looked at
 	keys   keyring
+	buf    []byte // for canonicalized fields
 	result Result
 	fault  *fault
 }
@@ -143,6 +144,7 @@ func (r *Result) names() []string {
 func (n *Validation) validate(ctx context.Context) *fault {
 	last := len(n.sets) - 1
 	n.fields = dkim.NewFields(n.header)
+	n.buf = make([]byte, 0, 4096)
 	if f := n.message(ctx, last); f != nil { // step 4
 		return f
 	}
@@ -219,9 +221,9 @@ func (n *Validation) message(ctx context.Context, i int) *fault {
 		a["unsigned"] = octets - s.sig.Length
 		return broken("arc.body-partly-unsigned", "RFC 6376 §8.2", a)
 	}
-	in := n.fields.AppendSigned(make([]byte, 0, 4096), s.sig.HeaderCanon, s.sig.Headers)
-	in = dkim.AppendSelf(in, s.sig.HeaderCanon, s.fields[signature])
-	digest := sha256.Sum256(in)
+	n.buf = n.fields.AppendSigned(n.buf[:0], s.sig.HeaderCanon, s.sig.Headers)
+	n.buf = dkim.AppendSelf(n.buf, s.sig.HeaderCanon, s.fields[signature])
+	digest := sha256.Sum256(n.buf)
 	right, f := n.keys.verify(ctx, s.sig, digest[:], n.v.Limits.keys())
 	if f != nil {
 		return f.of(i+1, partNames[signature])
