@@ -174,8 +174,12 @@ func (n *Validation) validate(ctx context.Context) *fault {
 // oldest works out OldestPass (RFC 8617 §5.2, step 5).
 func (n *Validation) oldest(ctx context.Context, last int) {
 	for i := last - 1; i >= 0; i-- {
-		if n.bodies[i] == nil || !bytes.Equal(n.bodies[i].Sum(), n.sets[i].sig.BodyHash) {
-			n.changed(i, nil)
+		if n.bodies[i] == nil {
+			n.changed(i, "arc.older-unknown", nil)
+			return
+		}
+		if !bytes.Equal(n.bodies[i].Sum(), n.sets[i].sig.BodyHash) {
+			n.changed(i, "arc.changed-before", nil)
 			return
 		}
 	}
@@ -184,7 +188,11 @@ func (n *Validation) oldest(ctx context.Context, last int) {
 	}
 	for i := last - 1; i >= 0; i-- {
 		if f := n.message(ctx, i); f != nil {
-			n.changed(i, []explain.Step{f.step})
+			code := "arc.older-unknown" // for want of a key
+			if f.step.Code == "arc.signature-wrong" || f.step.Code == "arc.body-differs" {
+				code = "arc.changed-before"
+			}
+			n.changed(i, code, []explain.Step{f.step})
 			return
 		}
 	}
@@ -193,10 +201,11 @@ func (n *Validation) oldest(ctx context.Context, last int) {
 	}
 }
 
-// changed says that the signature of sets[i] no longer holds.
-func (n *Validation) changed(i int, why []explain.Step) {
+// changed says that the signature of sets[i] does not hold any more, or cannot
+// be looked at.
+func (n *Validation) changed(i int, code string, why []explain.Step) {
 	n.result.OldestPass = i + 2
-	step := explain.Step{Code: "arc.changed-before", Ref: "RFC 8617 §5.2", Children: why, Args: explain.Args{
+	step := explain.Step{Code: code, Ref: "RFC 8617 §5.2", Children: why, Args: explain.Args{
 		"instance": int64(i + 1), "oldest": int64(i + 2),
 		"domain": clip(n.sets[i].seal.domain().Unicode()), "next": clip(n.sets[i+1].seal.domain().Unicode())}}
 	n.result.Steps = append(n.result.Steps, step)
