@@ -73,6 +73,7 @@ type Checker struct {
 func (c *Checker) make() {
 	c.dkim = dkim.Verifier{Resolver: c.Resolver, Limits: c.DKIMLimits, AcceptUnsigned: c.AcceptUnsigned, Diagnose: c.Diagnose}
 	c.dmarc = dmarc.Verifier{Resolver: c.Resolver, Options: c.DMARC, Limits: c.DMARCLimits}
+	c.dmarc.Options.Sequential = c.dmarc.Options.Sequential || c.Sequential
 }
 
 // now is when the message arrived.

@@ -39,8 +39,8 @@ const maxTrace = 200
 //
 // Fields are read from the top, the newest first. A Received field that tells
 // of a hop inside the receiving organisation is passed over: one without a
-// client address whose client is the host itself, or that took the message
-// from a local program or over LMTP or MAPI; one with a client address that is
+// client address that took the message from the host itself or from a local
+// program, or over LMTP or MAPI; one with a client address that is
 // loopback, private (RFC 1918, 4193), link-local, shared (RFC 6598), or in a
 // network of trust. The first that is left is the border: its client is the
 // address, its "from" name the HELO. A field that names a client and hides its
@@ -145,9 +145,10 @@ func (t *trace) claim(c claim) {
 // internal tells a hop inside the receiving organisation.
 func (t *trace) internal(r message.Received) bool {
 	if !r.IP.IsValid() {
+		// Over SMTP the name is the client's own claim.
 		with := strings.ToUpper(r.With)
-		return r.Helo == "" || strings.EqualFold(r.Helo, r.By) || strings.EqualFold(r.Helo, "localhost") ||
-			strings.HasPrefix(with, "LMTP") || strings.HasPrefix(with, "MAPI") || with == "LOCAL"
+		return r.Helo == "" || strings.HasPrefix(with, "LMTP") || strings.HasPrefix(with, "MAPI") || with == "LOCAL" ||
+			!strings.Contains(with, "SMTP") && (strings.EqualFold(r.Helo, r.By) || strings.EqualFold(r.Helo, "localhost"))
 	}
 	ip := r.IP.Unmap().WithZone("")
 	if !ip.IsGlobalUnicast() || ip.IsPrivate() || shared.Contains(ip) {

@@ -44,6 +44,8 @@ func TestDerive(t *testing.T) {
 			"Received: from a (a [10.0.0.1]) by b; x\nReceived: from a (a [IPv6:fd00::1]) by b; x\nReceived: from a (a [100.64.0.1]) by b; x\nReceived: from a (a [169.254.0.1]) by b; x\nReceived: from a (a [IPv6:fe80::1]) by b; x\n" + border,
 			Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
 		{"a hidden address ends the search", "Received: from mx.somewhere.example by mx.receiver.example with ESMTP; Sat, 21 Nov 2026 09:29:01 +0000\n" + border, Input{}, "", "", "", "?", "ip-unknown mail-from-unknown"},
+		{"a client that gives the host's own name", "Received: from mx.receiver.example by mx.receiver.example with ESMTP; Sat, 21 Nov 2026 09:29:01 +0000\n" + border, Input{}, "", "", "", "?", "ip-unknown mail-from-unknown"},
+		{"the host itself", "Received: from mx.receiver.example by mx.receiver.example; Sat, 21 Nov 2026 09:29:01 +0000\n" + border, Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
 		{"local submission", "Received: by mx.receiver.example (Postfix, from userid 1000) id 1; Sat, 21 Nov 2026 09:29:01 +0000\n" + border, Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
 		{"trusted network", "Received: from f (f [203.0.113.9]) by mx.receiver.example; x\n" + border, Input{}, "203.0.113.0/24", "192.0.2.10", "mx.bank.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
 		{"received-spf on top", "Received-SPF: pass client-ip=192.0.2.10; envelope-from=a@bank.example; helo=mx.bank.example; identity=mailfrom\nFrom: a@bank.example\n",

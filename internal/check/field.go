@@ -24,7 +24,9 @@ func (v *Verdict) results() *authres.Results {
 		// RFC 8601 §2.7.2: the domain alone, because nobody checked the local
 		// part.
 		x := authres.Result{Method: "spf", Value: string(v.SPF.Status), Props: make([]authres.Prop, 0, 2)}
-		x.Props = append(x.Props, authres.Prop{Type: "smtp", Name: "mailfrom", Value: v.SPF.Domain})
+		if v.SPF.Domain != "" {
+			x.Props = append(x.Props, authres.Prop{Type: "smtp", Name: "mailfrom", Value: v.SPF.Domain})
+		}
 		if v.Input.Helo != "" {
 			x.Props = append(x.Props, authres.Prop{Type: "smtp", Name: "helo", Value: v.Input.Helo})
 		}
