@@ -279,7 +279,7 @@ type walk struct {
 	drop  map[string]bool // terms of the domain's own record that lead nowhere
 
 	// What Flatten wants: the addresses of each a and mx, by its record's
-	// domain and text.
+	// domain and text, where all are known.
 	hosts map[[2]string][]netip.Addr
 }
 
@@ -450,8 +450,11 @@ func (w *walk) target(n *Node, t *Term, name string) (void bool) {
 	switch t.Name {
 	case A:
 		addrs, err := w.addresses(name)
+		if err != nil {
+			return false
+		}
 		w.keep(n, t, addrs)
-		return err == nil && len(addrs) == 0
+		return len(addrs) == 0
 	case Exists:
 		records, err := w.ask(name, dns.A)
 		return err == nil && len(records) == 0
@@ -465,13 +468,17 @@ func (w *walk) target(n *Node, t *Term, name string) (void bool) {
 			w.once(explain.Error, "spf.inspect.many-mx", t.text, explain.Args{"name": clip(name), "n": int64(len(hosts)), "limit": int64(10)}, "RFC 7208 §4.6.4")
 		}
 		var all []netip.Addr
+		known := len(hosts) <= 10
 		for _, h := range hosts[:min(len(hosts), 10)] {
 			if queryable(h) {
-				addrs, _ := w.addresses(h)
+				addrs, err := w.addresses(h)
 				all = append(all, addrs...)
+				known = known && err == nil
 			}
 		}
-		w.keep(n, t, all)
+		if known {
+			w.keep(n, t, all)
+		}
 		return len(hosts) == 0
 	}
 	return false // ptr depends on the client

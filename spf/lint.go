@@ -328,34 +328,24 @@ func (l *linter) lintModifier(t *Term) {
 	}
 }
 
-// lintCovered notes networks that lie in another one of the same kind.
+// lintCovered notes networks that lie in another one.
 func (l *linter) lintCovered() {
-	var nets []*Term
+	var terms []*Term
 	for i := range l.terms {
 		t := &l.terms[i]
+		if t.IsModifier() {
+			continue
+		}
 		if t.Name == All {
 			break
 		}
-		if (t.Name == IP4 || t.Name == IP6) && !t.IsModifier() {
-			nets = append(nets, t)
+		terms = append(terms, t)
+	}
+	for i, t := range terms {
+		if by := coveredBy(i, terms); by != nil {
+			l.mend(explain.Advice, "spf.lint.covered", t.text, explain.Args{"by": clip(by.text)}, "RFC 7208 §5.6")
 		}
 	}
-	if len(nets) > 500 { // the work grows with the square
-		return
-	}
-	for _, t := range nets {
-		for _, by := range nets {
-			if by != t && by.Qualifier == t.Qualifier && covers(by.Network, t.Network) {
-				l.mend(explain.Advice, "spf.lint.covered", t.text, explain.Args{"by": clip(by.text)}, "RFC 7208 §5.6")
-				break
-			}
-		}
-	}
-}
-
-// covers reports whether p holds all of q, and more.
-func covers(p, q netip.Prefix) bool {
-	return p.Bits() < q.Bits() && p.Addr().BitLen() == q.Addr().BitLen() && p.Masked().Contains(q.Addr())
 }
 
 // private reports whether no mail on the Internet comes from a network.

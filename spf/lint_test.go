@@ -1,10 +1,14 @@
 package spf_test
 
 import (
+	"context"
+	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
+	"sekimori/dns"
 	"sekimori/explain"
 	"sekimori/internal/locale"
 	"sekimori/spf"
@@ -77,6 +81,7 @@ func TestLint(t *testing.T) {
 		{"v=spf1 mx -all redirect=x.example", "lint.idle-redirect", "v=spf1 mx -all"},
 		{"v=spf1 mx MX a:X.example a:x.example -all", "lint.duplicate lint.duplicate", "v=spf1 mx a:X.example -all"},
 		{"v=spf1 ip4:192.0.2.7 ip4:192.0.2.0/24 -all", "lint.covered", "v=spf1 ip4:192.0.2.0/24 -all"},
+		{"v=spf1 ip4:192.0.2.7 -ip4:192.0.2.0/28 ip4:192.0.2.0/24 -all", "", ""},
 		{"v=spf1 ip4:192.0.2.7/24 -all", "lint.host-bits", "v=spf1 ip4:192.0.2.0/24 -all"},
 		{"v=spf1 ip6:::ffff:192.0.2.7 -all", "lint.mapped", "v=spf1 ip4:192.0.2.7 -all"},
 		{"v=spf1 ip4:10.0.0.0/8 -all", "lint.wide lint.private", ""},
@@ -158,5 +163,47 @@ func TestLint(t *testing.T) {
 	}
 	if got := spf.Lint("v=spf1 mx +all", ""); len(got) != 1 || got[0].Publish != nil {
 		t.Errorf("nowhere to publish: %+v", got)
+	}
+}
+
+// TestBetterAllows checks on generated records that nobody who was allowed is
+// refused by the record to publish instead, unless everybody was allowed.
+func TestBetterAllows(t *testing.T) {
+	compared := 0
+	for seed := range uint64(3000) {
+		g := generate(seed)
+		for d := range 6 {
+			name := fmt.Sprintf("d%d.example", d)
+			texts := g.zone.records[name][dns.TXT]
+			if len(texts) != 1 {
+				continue
+			}
+			instead := better(t, spf.Lint(texts[0], name))
+			if instead == "" {
+				continue
+			}
+			after := g.rewrite(func(s string) string {
+				if s == texts[0] {
+					return instead
+				}
+				return s
+			})
+			limits := spf.Limits{Lookups: 100, VoidLookups: 100}
+			for _, a := range genAddrs {
+				in := spf.Input{IP: netip.MustParseAddr(a), Helo: "h.example", MailFrom: "user@" + name}
+				was := (&spf.Verifier{Resolver: g.zone, Limits: limits}).Verify(context.Background(), in)
+				if was.Status != spf.Pass || strings.Contains(strings.ToLower(was.Mechanism), "all") {
+					continue
+				}
+				compared++
+				is := (&spf.Verifier{Resolver: after.zone, Limits: limits}).Verify(context.Background(), in)
+				if is.Status != spf.Pass {
+					t.Fatalf("case %d, %s from %s: pass by %s with %q, %s by %s (%v) with %q", seed, name, a, was.Mechanism, texts[0], is.Status, is.Mechanism, is.Err, instead)
+				}
+			}
+		}
+	}
+	if compared < 1000 {
+		t.Errorf("%d compared", compared)
 	}
 }

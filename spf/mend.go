@@ -218,8 +218,8 @@ func improve(r *Record, domain string) string {
 		}
 	}
 	b := []byte(version)
-	for _, t := range terms {
-		if covered(t, terms) {
+	for i, t := range terms {
+		if coveredBy(i, terms) != nil {
 			continue
 		}
 		b = append(b, ' ')
@@ -251,15 +251,30 @@ func improve(r *Record, domain string) string {
 	return string(b)
 }
 
-// covered reports whether a network lies in another of the same qualifier.
-func covered(t *Term, by []*Term) bool {
-	if t.Name != IP4 && t.Name != IP6 || len(by) > 500 {
-		return false
+// maxCovered bounds the terms among which covered ones are looked for: the work
+// grows with the square.
+const maxCovered = 500
+
+// coveredBy returns the network because of which that of terms[i] says
+// nothing, nil where there is none: one of the same qualifier that holds it,
+// and that a client it is about comes to first, or with nothing else between.
+func coveredBy(i int, terms []*Term) *Term {
+	t := terms[i]
+	if t.Name != IP4 && t.Name != IP6 || len(terms) > maxCovered {
+		return nil
 	}
-	for _, o := range by {
-		if o != t && o.Name == t.Name && o.Qualifier == t.Qualifier && covers(o.Network, t.Network) {
-			return true
+	for k, by := range terms {
+		if k > i && by.Qualifier != t.Qualifier {
+			return nil
+		}
+		if k != i && by.Name == t.Name && by.Qualifier == t.Qualifier && covers(by.Network, t.Network) {
+			return by
 		}
 	}
-	return false
+	return nil
+}
+
+// covers reports whether p holds all of q, and more.
+func covers(p, q netip.Prefix) bool {
+	return p.Bits() < q.Bits() && p.Addr().BitLen() == q.Addr().BitLen() && p.Masked().Contains(q.Addr())
 }
