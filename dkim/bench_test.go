@@ -17,7 +17,7 @@ import (
 
 // benchMessage is a message as large as asked for, signed with rsa-2048, with
 // the header that mail has on arrival.
-func benchMessage(b testing.TB, size int) (string, records) {
+func benchMessage(b testing.TB, size int, key crypto.Signer) (string, records) {
 	var m strings.Builder
 	m.WriteString("Received: from mail.example.jp (mail.example.jp [192.0.2.1])\r\n\tby mx.example.net (Postfix) with ESMTPS id 4XYZ12abcd\r\n\tfor <user@example.net>; Sat, 21 Nov 2026 12:00:00 +0000 (UTC)\r\n")
 	m.WriteString("Received: from [10.0.0.5] (unknown [10.0.0.5])\r\n\tby mail.example.jp (Postfix) with ESMTPSA id 1A2B3C4D5E\r\n\tfor <user@example.net>; Sat, 21 Nov 2026 21:00:00 +0900 (JST)\r\n")
@@ -30,13 +30,12 @@ func benchMessage(b testing.TB, size int) (string, records) {
 			m.WriteString("\r\n")
 		}
 	}
-	key := rsa2048()
 	s := &Signer{Domain: name("example.jp"), Selector: "r2", Key: key, Now: at(testTime)}
 	return signed(b, m.String(), s), records{"r2._domainkey.example.jp": {record(key)}}
 }
 
 func benchVerify(b *testing.B, size int) {
-	msg, zone := benchMessage(b, size)
+	msg, zone := benchMessage(b, size, rsa2048())
 	raw := []byte(msg)
 	b.Run("limit", func(b *testing.B) {
 		key := rsa2048()
@@ -68,12 +67,12 @@ func benchVerify(b *testing.B, size int) {
 			}
 		}
 	})
-	// Without reading the header, and without the RSA and the hash: what is
-	// this package's own.
+	// Without reading the header, and without a signature and a hash to speak
+	// of: what is this package's own.
 	b.Run("own", func(b *testing.B) {
+		msg, zone := benchMessage(b, size, edKey())
 		v := &Verifier{Resolver: zone, Now: at(testTime), Sequential: true}
-		at := strings.Index(msg, "\r\n\r\n") + 4
-		h, _, err := message.Read(bytes.NewReader(raw[:at]), 0)
+		h, _, err := message.Read(strings.NewReader(msg), 0)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -81,7 +80,7 @@ func benchVerify(b *testing.B, size int) {
 		for b.Loop() {
 			var d message.Digests
 			n := v.Begin(context.Background(), h, &d)
-			n.sigs[0].sig.Value = n.sigs[0].sig.Value[:1] // no RSA
+			n.sigs[0].sig.Value = n.sigs[0].sig.Value[:1] // refused at once
 			d.Close()
 			n.Finish(context.Background())
 		}
@@ -103,7 +102,7 @@ func BenchmarkVerify10K(b *testing.B)  { benchVerify(b, 10<<10) }
 func BenchmarkVerify100K(b *testing.B) { benchVerify(b, 100<<10) }
 
 func BenchmarkSign10K(b *testing.B) {
-	msg, _ := benchMessage(b, 10<<10)
+	msg, _ := benchMessage(b, 10<<10, edKey())
 	raw := []byte(msg)
 	s := &Signer{Domain: name("example.jp"), Selector: "ed", Key: edKey()}
 	b.SetBytes(int64(len(msg)))

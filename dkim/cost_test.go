@@ -13,7 +13,7 @@ import (
 // TestAllocations bounds what one signature costs in allocations, a step's
 // arguments included.
 func TestAllocations(t *testing.T) {
-	msg, zone := benchMessage(t, 10<<10)
+	msg, zone := benchMessage(t, 10<<10, rsa2048())
 	h, _, err := message.Read(strings.NewReader(msg), 0)
 	if err != nil {
 		t.Fatal(err)

@@ -115,6 +115,7 @@ func TestRules(t *testing.T) {
 		{"hole in h", "v=1; a=ed25519-sha256; d=example.jp; s=ed; h=from::to; bh=@", PermError, "dkim.tag-invalid"},
 		{"space in h", "v=1; a=ed25519-sha256; d=example.jp; s=ed; h=from to; bh=@", PermError, "dkim.tag-invalid"},
 		{"too much in h", "v=1; a=ed25519-sha256; d=example.jp; s=ed; h=from" + strings.Repeat(":x", 512) + "; bh=@", PermError, "dkim.too-many-fields"},
+		{"too long", "v=1; z=" + strings.Repeat("x", maxField) + "; " + ed, PermError, "dkim.signature-long"},
 		{"From not in h", "v=1; a=ed25519-sha256; d=example.jp; s=ed; h=subject; bh=@", PermError, "dkim.from-unsigned"},
 		{"d of one label", "v=1; " + strings.Replace(ed, "example.jp", "jp", 1), PermError, "dkim.tag-invalid"},
 		{"d with a dot at its end", "v=1; " + strings.Replace(ed, "example.jp", "example.jp.", 1), PermError, "dkim.tag-invalid"},

@@ -73,6 +73,7 @@ type Signature struct {
 // Bounds of what is read. The octets of b= are those of an RSA key of 16,384
 // bits; whether a key is accepted is for the Limits.
 const (
+	maxField   = 32 << 10
 	maxValue   = 2048 // octets of b=
 	maxHeaders = 512  // names in h=
 	maxSeconds = 999999999999
@@ -85,9 +86,12 @@ const (
 // stand in d= and s=, as it does in real names.
 //
 // With an error, which is an *Error, the Signature still holds what could be
-// read, for reports. Time and memory grow with len(value); more than 512 names
-// in h= and more than 2,048 octets in b= are refused.
+// read, for reports. Time and memory grow with len(value); more than 32 KiB,
+// more than 512 names in h= and more than 2,048 octets in b= are refused.
 func ParseSignature(value string) (*Signature, error) {
+	if len(value) > maxField {
+		return &Signature{}, limited("dkim.signature-long", len(value), maxField)
+	}
 	list, faults := taglist.Parse(value)
 	s, err := signatureOf(list, true)
 	if len(faults) > 0 {
