@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"sekimori/dmarc"
 	"sekimori/dns"
+	"sekimori/domain"
 	"sekimori/explain"
 	"sekimori/internal/locale"
 	"sekimori/message"
@@ -212,6 +214,10 @@ func TestEvaluate(t *testing.T) {
 			"fail none p@example.com none example.com ", "tag-repeated"},
 		{"p twice, last bad", dmarc.Options{Duplicates: dmarc.LastTag}, []string{"_dmarc.example.com|v=DMARC1; p=reject; p=bad"}, "example.com", "",
 			"none  @ none  ", "policy-unusable"},
+		{"psd twice, last", dmarc.Options{Duplicates: dmarc.LastTag}, []string{"_dmarc.example.com|v=DMARC1; p=reject; psd=n; psd=x", "_dmarc.com|v=DMARC1; p=none"}, "example.com", "dkim:other.com",
+			"pass reject p@example.com none com dkim", "tag-repeated"},
+		{"all twice, last", dmarc.Options{Duplicates: dmarc.LastTag}, []string{"_dmarc.example.com|v=DMARC1; p=reject; t=y; t=n; adkim=s; adkim=x; aspf=r; aspf=s"}, "example.com", "spf:a.example.com",
+			"fail reject p@example.com reject example.com ", "tag-repeated unaligned-strict"},
 		{"x twice, invalid", dmarc.Options{Duplicates: dmarc.InvalidRecord}, []string{"_dmarc.example.com|v=DMARC1; p=reject; x=1; x=2"}, "example.com", "",
 			"none  @ none example.com ", "record-invalid no-record"},
 		{"invalid and a valid one", dmarc.Options{Duplicates: dmarc.InvalidRecord}, []string{"_dmarc.example.com|v=DMARC1; p=reject; p=none || v=DMARC1; p=quarantine"}, "example.com", "",
@@ -340,6 +346,20 @@ func TestLimits(t *testing.T) {
 	spoken(t, r.Steps)
 	if n := len(z.queries()); n > 2+2 {
 		t.Errorf("%d questions", n)
+	}
+}
+
+// TestOutside: what others wrote is shown in one line, bounded, and harmless.
+func TestOutside(t *testing.T) {
+	bad := "v=DMARC1; p=reject; x=\x00\r\n\u202e日本" + strings.Repeat("長", 100)
+	v := &dmarc.Verifier{Resolver: zoneOf("_dmarc.example.com|" + bad)}
+	r := v.Evaluate(context.Background(), v.Discover(context.Background(), name(t, "example.com")), nil)
+	shown, _ := r.Steps[0].Args["record"].(string)
+	if len(shown) > 200 || strings.ContainsAny(shown, "\x00\r\n\u202e") || !strings.HasPrefix(shown, "v=DMARC1; p=reject; x=") || !utf8.ValidString(shown) {
+		t.Errorf("%q", shown)
+	}
+	if r := v.Evaluate(context.Background(), v.Discover(context.Background(), domain.Name{}), nil); r.Status != dmarc.PermError {
+		t.Errorf("no author: %s", r.Status)
 	}
 }
 

@@ -323,7 +323,7 @@ func (l *linter) policies(r, fixed *Record) *Record {
 
 // meant guesses the policy behind a misspelt one; none where it cannot.
 func meant(v string) Policy {
-	v = lower(strings.Trim(v, " \t.,:'\"`*<>()[]"))
+	v = lower(strings.Trim(v, " \t-_.,:'\"`*<>()[]"))
 	switch {
 	case strings.HasPrefix(v, "rej"):
 		return Reject

@@ -79,6 +79,11 @@ func TestLint(t *testing.T) {
 		{"v=DMARC1; p=reject; rua=mailto:d@example.jp,mailto:e@mail.example.jp,mailto:f@example.jp", "uri-many", ""},
 		{"v=DMARC1; p=reject; rua=mailto:d@reports.example", "uri-external", ""},
 		{"v=DMARC1; p=reject; rua=", "uri-empty rua-invalid", ""},
+		{"v=DMARC1; p=reject; rua=mailto:" + strings.Repeat("a", 60) + "@example.jp,mailto:" + strings.Repeat("b", 60) + "@example.jp,mailto:" + strings.Repeat("c", 60) + "@example.jp,mailto:" + strings.Repeat("d", 60) + "@example.jp;;",
+			"uri-many empty split", ""},
+		{"v=DMARC1; p=reject; x=a\x01b" + rua, "octet unknown", ""},
+		{"v=DMARC1; p=reject; t=yes; psd=no; aspf=Strict" + rua, "value value value testing", "v=DMARC1; p=reject; aspf=s" + rua + "; psd=n; t=y"},
+		{"v=­DMARC1; p=‐reject、rua=mailto:d@example.jp", "not-ascii policy-value semicolon", "v=DMARC1; p=reject" + rua},
 		// Something else.
 		{"v=spf1 -all", "not-dmarc", "v=DMARC1; p=none; rua=mailto:dmarc-reports@example.jp"},
 		{"", "not-dmarc", "v=DMARC1; p=none; rua=mailto:dmarc-reports@example.jp"},

@@ -60,7 +60,6 @@ func parse(txt string, dup Duplicates) (*Record, error) {
 			if dup != LastTag || again == 0 {
 				continue
 			}
-			r.clear(t.Name)
 		}
 		r.read(t)
 	}
@@ -121,35 +120,7 @@ func skip(s string, i int) int {
 	return i
 }
 
-// clear sets a tag back to its default.
-func (r *Record) clear(name string) {
-	switch lower(name) {
-	case "p":
-		r.P = ""
-	case "sp":
-		r.SP = ""
-	case "np":
-		r.NP = ""
-	case "adkim":
-		r.ADKIM = Relaxed
-	case "aspf":
-		r.ASPF = Relaxed
-	case "psd":
-		r.PSD = Undecided
-	case "t":
-		r.Testing = false
-	case "fo":
-		r.FO = FailureOptions{}
-	case "rua":
-		r.RUA = nil
-	case "ruf":
-		r.RUF = nil
-	case "pct":
-		r.Pct = 100
-	}
-}
-
-// read takes a tag in. RFC 9989 §4.8: a value that the tag does not have is
+// read takes a tag in, instead of one of its name that was read before. RFC 9989 §4.8: a value that the tag does not have is
 // discarded in favour of the default; a tag that is not known is ignored.
 func (r *Record) read(t *taglist.Tag) {
 	ok := true
@@ -171,7 +142,7 @@ func (r *Record) read(t *taglist.Tag) {
 		case equalFold(v, "n"):
 			r.PSD = IsOrg
 		default:
-			ok = equalFold(v, "u")
+			r.PSD, ok = Undecided, equalFold(v, "u")
 		}
 	case "t":
 		r.Testing = equalFold(v, "y")
