@@ -31,7 +31,8 @@ func newCheck(e *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check DOMAIN…",
 		Short: e.text("cli.check.short", nil),
-		Long:  e.prose("cli.check.long"),
+		Long: strings.Join([]string{e.prose("cli.check.long"), e.prose("cli.check.long_many"),
+			e.prose("cli.check.long_status")}, "\n\n"),
 		Example: "  sekimori check example.jp\n  sekimori check example.jp example.com --selector 2026a\n" +
 			"  sekimori check user@example.jp --json\n  sekimori check - --json < domains.txt > posture.jsonl",
 		Args: cobra.MinimumNArgs(1),
@@ -85,12 +86,14 @@ func newCheck(e *Env) *cobra.Command {
 		for j := range queue {
 			<-j.done
 			if err := cmd.Context().Err(); err != nil {
+				c.progress(true)
 				return err
 			}
 			if err := c.write(j); err != nil {
 				return temporary(err)
 			}
 		}
+		c.progress(true)
 		return c.status()
 	}
 	return cmd
@@ -196,12 +199,29 @@ type checking struct {
 	asJSON, single           bool
 	written                  int
 	errors, invalid, unknown int
+	shown                    time.Time // progress
+	drawn                    bool
+}
+
+// progress shows how far a run has come whose results go elsewhere.
+func (c *checking) progress(done bool) {
+	e := c.env
+	switch {
+	case !e.Terminal || !c.asJSON || c.single:
+	case done && c.drawn:
+		fmt.Fprint(e.Err, "\r\x1b[K")
+		c.drawn = false
+	case !done && time.Since(c.shown) > 200*time.Millisecond:
+		fmt.Fprint(e.Err, "\r\x1b[K"+e.text("cli.check.progress", explain.Args{"n": int64(c.written)}))
+		c.shown, c.drawn = time.Now(), true
+	}
 }
 
 func (c *checking) write(j *job) error {
 	e := c.env
 	if j.err != nil {
 		c.invalid++
+		c.progress(true)
 		e.complain(j.err)
 		if c.asJSON {
 			return c.line(struct {
@@ -231,6 +251,8 @@ func (c *checking) write(j *job) error {
 		if c.single {
 			return writeJSON(e.Out, out)
 		}
+		c.written++
+		c.progress(false)
 		return c.line(out)
 	}
 	w := bufio.NewWriter(e.Out)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"sekimori/bimi"
+	"sekimori/dmarc"
 	"sekimori/dns"
 	"sekimori/domain"
 	"sekimori/explain"
@@ -48,18 +49,19 @@ func (in *inspection) inspectBIMI(ctx context.Context) {
 	}
 }
 
-// judgeBIMI needs the DMARC policy.
+// judgeBIMI needs the DMARC policies: neither the domain nor its organization
+// may be at none, and quarantine has to be for all mail (draft-14 §7.1).
 func (in *inspection) judgeBIMI() {
 	x, d := &in.BIMI, &in.DMARC
 	switch {
-	case d.Enforced == Yes && d.SubdomainPolicy != "none":
-		x.Eligible = Yes
 	case d.Enforced == Unknown:
 		x.Eligible = Unknown
-	default:
+	case d.Enforced == No || d.SubdomainPolicy == "none" || d.orgPolicy == dmarc.None || d.Policy == "quarantine" && d.Percent < 100:
 		x.Eligible = No
+	default:
+		x.Eligible = Yes
 	}
 	if x.Present == Yes && x.Eligible == No && !x.Declined {
-		in.find(TopicBIMI, explain.Finding{Grade: explain.Warning, Step: explain.Step{Code: "posture.bimi-not-eligible", Args: in.args()}})
+		in.find(TopicBIMI, explain.Finding{Grade: explain.Warning, Step: explain.Step{Code: "posture.bimi-not-eligible", Args: in.args(), Ref: "draft-14 §7.1"}})
 	}
 }

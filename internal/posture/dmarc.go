@@ -44,7 +44,8 @@ type DMARC struct {
 	// under test.
 	Enforced State `json:"enforced"`
 
-	record *dmarc.Record
+	record    *dmarc.Record
+	orgPolicy dmarc.Policy // of the organizational domain; empty where that has no record
 }
 
 func (d *DMARC) init() {
@@ -100,13 +101,16 @@ func (in *inspection) inspectDMARC(ctx context.Context) {
 	d.ADKIM, d.ASPF, d.Testing, d.Percent = string(r.ADKIM), string(r.ASPF), r.Testing, r.Pct
 	d.Enforced = state(found.Policy.Level() > 0 && !r.Testing)
 	_, sp, _ := r.Effective()
-	d.SubdomainPolicy = string(sp)
+	d.SubdomainPolicy, d.orgPolicy = string(sp), found.Policy
+	if d.Inherited == Yes {
+		d.orgPolicy, _, _ = r.Effective()
+	}
 	if org, err := domain.Parse(d.OrganizationalDomain); err == nil && org != at {
 		// RFC 9989 §4.10.1: a record between the author domain and the
 		// organizational domain is not used; names below ask the latter.
 		if up := v.Discover(ctx, org); up.Record != nil {
-			_, sp, _ := up.Record.Effective()
-			d.SubdomainPolicy = string(sp)
+			p, sp, _ := up.Record.Effective()
+			d.SubdomainPolicy, d.orgPolicy = string(sp), p
 		}
 	}
 	d.RUA = in.destinations(ctx, &v, at, r, "rua")

@@ -262,3 +262,44 @@ func TestOrder(t *testing.T) {
 		t.Errorf("%d errors", p.Count(explain.Error))
 	}
 }
+
+func TestDMARC(t *testing.T) {
+	const zone = `x.example. IN MX 0 .
+y.x.example. IN MX 0 .
+z.y.x.example. IN MX 0 .
+`
+	for _, tt := range []struct {
+		who, zone                  string
+		inherited                  State
+		at, tag, policy, subdomain string
+		enforced, eligible         State
+	}{
+		{"x.example", `_dmarc.x.example. IN TXT "v=DMARC1; p=reject; sp=none"`, No, "x.example", "p", "reject", "none", Yes, No},
+		{"y.x.example", `_dmarc.x.example. IN TXT "v=DMARC1; p=reject; sp=none"`, Yes, "x.example", "sp", "none", "none", No, No},
+		{"y.x.example", `_dmarc.x.example. IN TXT "v=DMARC1; p=none; sp=reject"`, Yes, "x.example", "sp", "reject", "reject", Yes, No},
+		{"n.x.example", `_dmarc.x.example. IN TXT "v=DMARC1; p=none; np=reject"`, Yes, "x.example", "np", "reject", "none", Yes, No},
+		// Names below a domain with its own record ask the organization's.
+		{"y.x.example", `_dmarc.x.example. IN TXT "v=DMARC1; p=quarantine"` + "\n" + `_dmarc.y.x.example. IN TXT "v=DMARC1; p=reject"`,
+			No, "y.x.example", "p", "reject", "quarantine", Yes, Yes},
+		{"y.x.example", `_dmarc.x.example. IN TXT "v=DMARC1; p=none"` + "\n" + `_dmarc.y.x.example. IN TXT "v=DMARC1; p=reject"`,
+			No, "y.x.example", "p", "reject", "none", Yes, No},
+		// A record between the author's domain and the organization is not used.
+		{"z.y.x.example", `_dmarc.x.example. IN TXT "v=DMARC1; p=quarantine"` + "\n" + `_dmarc.y.x.example. IN TXT "v=DMARC1; p=none"`,
+			Yes, "x.example", "p", "quarantine", "quarantine", Yes, Yes},
+		{"x.example", `_dmarc.x.example. IN TXT "v=DMARC1; p=quarantine; pct=20"`, No, "x.example", "p", "quarantine", "quarantine", Yes, No},
+		{"x.example", `_dmarc.x.example. IN TXT "v=DMARC1; p=bad; rua=mailto:a@x.example"`, No, "x.example", "p", "none", "none", No, No},
+		{"x.example", `_dmarc.x.example. IN TYPE65280 \# 0`, Unknown, "", "", "", "", Unknown, Unknown},
+		{"x.example", ``, No, "", "", "", "", No, No},
+	} {
+		p := Inspect(t.Context(), open(t, zone+tt.zone), name(t, tt.who), Options{Frugal: true})
+		d := &p.DMARC
+		if p.Exists == No { // BIMI is not asked for
+			tt.eligible = No
+		}
+		if d.Inherited != tt.inherited || d.RecordDomain != tt.at || d.PolicyTag != tt.tag || d.Policy != tt.policy ||
+			d.SubdomainPolicy != tt.subdomain || d.Enforced != tt.enforced || p.BIMI.Eligible != tt.eligible {
+			t.Errorf("%s, %q: inherited %s from %q, %s=%s, below %s, enforced %s, eligible %s", tt.who, tt.zone,
+				d.Inherited, d.RecordDomain, d.PolicyTag, d.Policy, d.SubdomainPolicy, d.Enforced, p.BIMI.Eligible)
+		}
+	}
+}
