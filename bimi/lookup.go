@@ -70,7 +70,7 @@ func Lookup(ctx context.Context, r dns.Resolver, in Input) Found {
 	g := ask(ctx, r, Found{Steps: f.Steps}, f.Domain, other)
 	if g.Record != nil {
 		g.Steps = append(g.Steps, explain.Step{Code: "bimi.local", Ref: "draft-14 §7.2",
-			Args: explain.Args{"local": explain.Clip(in.Local), "selector": other}})
+			Args: explain.Args{"local": explain.Clip(in.Local), "selector": other, "name": explain.Clip(Name(other, g.Domain.String()))}})
 		return g
 	}
 	f.Steps = g.Steps

@@ -2,6 +2,7 @@ package dane
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -119,17 +120,12 @@ func hosts(records []string) []string {
 		if host = strings.TrimSuffix(host, "."); err != nil || host == "" {
 			continue
 		}
-		at := len(all)
-		for at > 0 && all[at-1].preference > n && len(all) < maxHosts {
-			at--
-		}
-		if len(all) < maxHosts {
-			all = append(all[:at], append([]mx{{n, host}}, all[at:]...)...)
-		}
+		all = append(all, mx{n, host})
 	}
-	out := make([]string, len(all))
-	for i := range all {
-		out[i] = all[i].host
+	slices.SortStableFunc(all, func(a, b mx) int { return a.preference - b.preference })
+	out := make([]string, 0, min(len(all), maxHosts))
+	for _, x := range all[:min(len(all), maxHosts)] {
+		out = append(out, x.host)
 	}
 	return out
 }
