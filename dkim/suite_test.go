@@ -45,14 +45,6 @@ func read(t *testing.T, path string) string {
 	return string(raw)
 }
 
-func statuses(res []Result) []Status {
-	out := make([]Status, len(res))
-	for i, r := range res {
-		out[i] = r.Status
-	}
-	return out
-}
-
 func codes(res []Result) string {
 	var b strings.Builder
 	for _, r := range res {
