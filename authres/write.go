@@ -208,11 +208,17 @@ func isAlnum(c byte) bool {
 	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9'
 }
 
-// isToken: RFC 2045 §5.1.
+// tokenOctets may stand in a token: RFC 2045 §5.1.
+var tokenOctets = func() (t [256]bool) {
+	for c := byte('!'); c < 0x7f; c++ {
+		t[c] = strings.IndexByte(`()<>@,;:\"/[]?=`, c) < 0
+	}
+	return t
+}()
+
 func isToken(s string) bool {
 	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if !isAlnum(c) && (c <= ' ' || c >= 0x7f || strings.IndexByte(`()<>@,;:\"/[]?=`, c) >= 0) {
+		if !tokenOctets[s[i]] {
 			return false
 		}
 	}

@@ -99,21 +99,19 @@ func isDotAtom(s string) bool {
 	return s != ""
 }
 
-// isAtext: RFC 5322 §3.2.3, with all that is beyond ASCII (RFC 6532 §3.2).
-func isAtext(c byte) bool {
-	switch {
-	case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', c >= 0x80:
-		return true
+// atextOctets: RFC 5322 §3.2.3, with all that is beyond ASCII (RFC 6532 §3.2).
+// domainOctets are those of names, with their dots: other characters of atoms
+// are in no name of a host, only in attempts to look like one.
+var atextOctets, domainOctets = octets("!#$%&'*+-/=?^_`{|}~"), octets("-._")
+
+func octets(more string) (t [256]bool) {
+	for c := range t {
+		b := byte(c)
+		t[c] = 'a' <= b|0x20 && b|0x20 <= 'z' || '0' <= b && b <= '9' || b >= 0x80 || strings.IndexByte(more, b) >= 0
 	}
-	return c > ' ' && strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0
+	return t
 }
 
-// isDomainOctet: what a name may have in it, with its dots. Other characters
-// of atoms are in no name of a host, only in attempts to look like one.
-func isDomainOctet(c byte) bool {
-	switch {
-	case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', c >= 0x80:
-		return true
-	}
-	return c == '-' || c == '.' || c == '_'
-}
+func isAtext(c byte) bool { return atextOctets[c] }
+
+func isDomainOctet(c byte) bool { return domainOctets[c] }
