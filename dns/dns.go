@@ -9,14 +9,21 @@ import (
 	"time"
 )
 
-// Security is the DNSSEC state of an answer (RFC 4033 §5).
+// Security is the DNSSEC state of an answer (RFC 4033 §5), or of there being
+// none.
+//
+// A stub resolver learns by the AD bit that an answer is Secure. Without the
+// bit it may be unsigned or may not have been validated, which RFC 4033 calls
+// insecure and indeterminate: that is Unknown. Insecure is only said where it
+// is proven, as by the Secure absence of DS records at a delegation above the
+// name; whoever needs to know asks for those.
 type Security string
 
 const (
-	Secure   Security = "secure"
-	Insecure Security = "insecure"
-	Bogus    Security = "bogus"
-	Unknown  Security = "" // the resolver did not say
+	Secure   Security = "secure"   // validated
+	Insecure Security = "insecure" // proven to be unsigned
+	Bogus    Security = "bogus"    // validation failed; always beside ErrTemporary
+	Unknown  Security = ""         // the resolver did not say
 )
 
 // Type is a resource record type by its IANA mnemonic.

@@ -134,13 +134,18 @@ func FuzzParse(f *testing.F) {
 	f.Add(file)
 	f.Add("$ORIGIN .\n* TXT x\n")
 	f.Add("a\\.b.example. A 192.0.2.1")
+	f.Add("a TXT\nb 60 IN TXT ;x\n\tTXT\nc TXT ( \"d\"\n)\n\\;d TXT \"e\\\"\ne\"")
+	f.Add("x DS 1 2 3 00\ny.x NS z\nq TYPE65280 \\# 4 00060010\nr CNAME q\n*.r A 192.0.2.1")
 	f.Fuzz(func(t *testing.T, s string) {
 		z, err := dnstest.Parse(strings.NewReader(s), "zone")
 		if err != nil {
 			return
 		}
 		for _, name := range []string{"example.com", ".", "", "a..b", "a\\.b.example"} {
-			_, _ = z.Lookup(context.Background(), name, dns.TXT)
+			a, err := z.Lookup(context.Background(), name, dns.TXT)
+			if (err == nil) != (len(a.Records) > 0) || a.TTL < 0 || a.Security == dns.Bogus && !errors.Is(err, dns.ErrTemporary) {
+				t.Fatalf("%q: %+v, %v", name, a, err)
+			}
 		}
 	})
 }
