@@ -66,7 +66,7 @@ func (n *Verification) await(ctx context.Context, c *candidate, r *Result) ([]*K
 		for name, value := range unusable.Step.Args {
 			e.Step.Args[name] = value
 		}
-		e.Step.Args["name"] = k.name
+		e.Step.Args["name"] = clip(k.name)
 		r.decide(PermError, e)
 	case dns.Absent(k.err): // RFC 6376 §6.1.2: no key for signature
 		r.decide(PermError, keyStep("dkim.key-absent", k.name))
@@ -98,7 +98,7 @@ func (k *keyLookup) wait(ctx context.Context) bool {
 }
 
 func keyStep(code, name string) *Error {
-	return &Error{Step: step(code, "RFC 6376 §6.1.2", explain.Args{"name": name}), text: phrase(code) + ": " + name}
+	return &Error{Step: step(code, "RFC 6376 §6.1.2", explain.Args{"name": clip(name)}), text: phrase(code) + ": " + name}
 }
 
 // choose finds the first key that may be used for the signature.
@@ -110,7 +110,7 @@ func (n *Verification) choose(c *candidate, r *Result, keys []*Key) *Key {
 		if e == nil {
 			r.KeyBits, r.Testing = k.Bits(), k.Testing()
 			r.say("dkim.key-found", "RFC 6376 §6.1.2", explain.Args{
-				"name": c.key.name, "type": string(k.Type), "bits": int64(k.Bits()), "security": string(r.Security)})
+				"name": clip(c.key.name), "type": string(k.Type), "bits": int64(k.Bits()), "security": string(r.Security)})
 			if len(keys) > 1 {
 				r.say("dkim.several-keys", "RFC 6376 §3.6.2.2", explain.Args{"count": int64(len(keys))})
 			}
@@ -134,7 +134,7 @@ func (n *Verification) acceptable(c *candidate, k *Key) *Error {
 	if e == nil && k.StrictIdentity() && c.sig.identityDomain() != c.sig.Domain {
 		// RFC 6376 §3.6.1, t=s
 		e = problem("dkim.key-strict-identity", "RFC 6376 §3.6.1", "i", c.sig.Identity)
-		e.Step.Args["domain"] = c.sig.Domain.String()
+		e.Step.Args["domain"] = clip(c.sig.Domain.String())
 	}
 	return e
 }

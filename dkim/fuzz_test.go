@@ -31,6 +31,11 @@ func FuzzSignature(f *testing.F) {
 		if s == nil {
 			t.Fatal("no signature")
 		}
+		for _, shown := range []string{s.Identity, s.Selector, string(s.Algorithm)} {
+			if strings.ContainsAny(shown, "\r\n\x00") {
+				t.Errorf("%q would break a header", shown)
+			}
+		}
 		if err != nil {
 			if e := err.(*Error); e.Step.Code == "" || e.Error() == "" {
 				t.Errorf("an error that says nothing: %+v", e)

@@ -129,6 +129,7 @@ func TestRules(t *testing.T) {
 		{"i above", "v=1; i=@jp; " + ed, PermError, "dkim.identity-outside"},
 		{"i almost below", "v=1; i=@notexample.jp; " + ed, PermError, "dkim.identity-outside"},
 		{"i below", "v=1; i=@sub.example.jp; " + ed, Pass, "dkim.pass"},
+		{"i with a line end", "v=1; i=a=0D=0AX:=20y@example.jp; " + ed, PermError, "dkim.tag-invalid"},
 		{"i empty", "v=1; i=; " + ed, PermError, "dkim.tag-invalid"},
 		{"i without @", "v=1; i=example.jp; " + ed, PermError, "dkim.tag-invalid"},
 		{"i with two @", `v=1; i="a@b"@example.jp; ` + ed, Pass, "dkim.pass"},

@@ -86,7 +86,7 @@ const (
 // stand in d= and s=, as it does in real names.
 //
 // With an error, which is an *Error, the Signature still holds what could be
-// read, for reports. Time and memory grow with len(value); more than 32 KiB,
+// read, for reports; what could not is left empty. Time and memory grow with len(value); more than 32 KiB,
 // more than 512 names in h= and more than 2,048 octets in b= are refused.
 func ParseSignature(value string) (*Signature, error) {
 	if len(value) > maxField {
@@ -175,6 +175,7 @@ func (s *Signature) set(t *taglist.Tag) *Error {
 		case RSASHA1:
 			return problem("dkim.algorithm-sha1", "RFC 8301 §3.1", "a", v)
 		default:
+			s.Algorithm = ""
 			return problem("dkim.algorithm-unknown", "RFC 6376 §3.3", "a", v)
 		}
 	case "b":
@@ -197,8 +198,9 @@ func (s *Signature) set(t *taglist.Tag) *Error {
 	case "q":
 		return s.setQueries(v)
 	case "s":
-		s.Selector = v
-		s.selector, ok = domainName(v)
+		if s.selector, ok = domainName(v); ok {
+			s.Selector = v
+		}
 	case "t":
 		s.Created, ok = seconds(v)
 	case "x":
@@ -281,9 +283,8 @@ func (s *Signature) setIdentity(t *taglist.Tag) *Error {
 	}
 	v := t.Value
 	text, ok := decodeQP(v)
-	s.Identity = text
 	at := strings.LastIndexByte(text, '@')
-	if !ok || at < 0 {
+	if !ok || at < 0 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return invalid("i", v)
 	}
 	d, ok := domainName(text[at+1:])
@@ -292,9 +293,10 @@ func (s *Signature) setIdentity(t *taglist.Tag) *Error {
 	}
 	if !s.Domain.IsZero() && !d.IsSubdomainOf(s.Domain) {
 		e := problem("dkim.identity-outside", "RFC 6376 §3.5", "i", text)
-		e.Step.Args["domain"] = s.Domain.String()
+		e.Step.Args["domain"] = clip(s.Domain.String())
 		return e
 	}
+	s.Identity = text
 	return nil
 }
 

@@ -275,6 +275,13 @@ func benchBody(kind string, size int) []byte {
 			}
 			b.WriteString("\r\n")
 		}
+	case "japanese":
+		for b.Len() < size {
+			for range 20 + r.IntN(18) {
+				b.WriteRune(rune('ぁ' + r.IntN(80)))
+			}
+			b.WriteString("。\r\n")
+		}
 	case "text", "prose", "code":
 		for b.Len() < size {
 			if kind == "code" {
@@ -310,7 +317,7 @@ func (d *discard) BlockSize() int              { return 64 }
 
 func BenchmarkDigests(b *testing.B) {
 	for _, size := range []int{10 << 10, 100 << 10} {
-		for _, kind := range []string{"text", "prose", "code", "base64"} {
+		for _, kind := range []string{"text", "prose", "code", "japanese", "base64"} {
 			body := benchBody(kind, size)
 			b.Run(fmt.Sprintf("raw/%s/%dK", kind, size>>10), func(b *testing.B) {
 				b.SetBytes(int64(size))
