@@ -64,7 +64,7 @@ func read(m *mdns.Msg, k key, trusted bool) (a dns.Answer, next string, err erro
 	switch {
 	case m.Rcode == mdns.RcodeNameError:
 		return a, "", dns.ErrNameNotFound
-	case end != k.name && !soa:
+	case end != k.name && !soa && end != "": // the root has no records to be had by an alias
 		return a, end, nil
 	}
 	return a, "", dns.ErrNoData
