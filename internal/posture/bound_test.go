@@ -104,6 +104,9 @@ func hostile(_ context.Context, name string, t dns.Type) (dns.Answer, error) {
 }
 
 func TestHostile(t *testing.T) {
+	if MaxQuestions != 279 {
+		t.Errorf("MaxQuestions is %d: its comment says 279", MaxQuestions)
+	}
 	for _, frugal := range []bool{false, true} {
 		c := &counted{lookup: hostile}
 		var selectors []string

@@ -26,8 +26,9 @@ const (
 	budgetDANE   = 2 * MaxHosts
 )
 
-// MaxQuestions bounds the different questions that Inspect puts to its
-// Resolver for one domain. What a Resolver asks on its own account, such as
+// MaxQuestions, 279, bounds the different questions that Inspect puts to its
+// Resolver for one domain. A domain with a usual setup takes about 75, and a
+// frugal inspection of it 12 to 35. What a Resolver asks on its own account, such as
 // the links of a chain of aliases, is not counted.
 const MaxQuestions = budgetFirst + budgetSPF + budgetDMARC + budgetDKIM + budgetMX +
 	budgetMTASTS + budgetTLSRPT + budgetBIMI + budgetDNSSEC + budgetDANE
