@@ -3,6 +3,7 @@ package check
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -167,8 +168,12 @@ func (b *Batch) read(ctx context.Context, it *item, unquote bool, buf []byte) (V
 	if err != nil {
 		return Verdict{}, plain(err)
 	}
+	headless := false
 	if !isMail(h) {
-		return Verdict{}, notMail([]byte(first))
+		err := notMail([]byte(first))
+		if headless = it.named && errors.Is(err, errNotMail); !headless {
+			return Verdict{}, err
+		}
 	}
 	in := Derive(h, b.Given, b.Trust)
 	if b.AtReceived {
@@ -181,7 +186,9 @@ func (b *Batch) read(ctx context.Context, it *item, unquote bool, buf []byte) (V
 		n.Finish(ctx)
 		return Verdict{}, fmt.Errorf("read the body: %w", plain(err))
 	}
-	return n.Finish(ctx), nil
+	v := n.Finish(ctx)
+	v.Headless = headless
+	return v, nil
 }
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 16<<10) }}

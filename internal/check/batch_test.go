@@ -283,9 +283,10 @@ func TestBatchStops(t *testing.T) {
 // TestCheckedJSON: path comes first.
 func TestCheckedJSON(t *testing.T) {
 	all := run(t, bankBatch(t), Place{Name: "a<b>.eml", In: strings.NewReader(bankTrace + signed(t, crlfs(bankDraft), bankKey))},
-		Place{Name: "x", In: strings.NewReader("no mail")})
+		Place{Name: "x", In: strings.NewReader("no mail")}, Place{Name: "y", In: strings.NewReader("PK\x03\x04…")})
 	for i, want := range []string{`{"path":"a\u003cb\u003e.eml","spf":{"result":"pass","domain":"bank.example","identity":"mailfrom","explanation":""},"dkim":[{"result":"pass","domain":"bank.example","selector":"s1","algorithm":"rsa-sha256","aligned":true,"reason":"pass"}],"arc":{"result":"none"`,
-		`{"path":"x","error":"not a message: it does not begin with header fields such as From, Date or Received","offset":0}`} {
+		`{"path":"x","spf":{"result":"none","domain":"","identity":"mailfrom","explanation":""},"dkim":[],"arc":{"result":"none"`,
+		`{"path":"y","error":"not a message: a zip archive: unpack it first","offset":0}`} {
 		got, err := json.Marshal(all[i])
 		if err != nil || !bytes.HasPrefix(got, []byte(want)) {
 			t.Errorf("%v %s\nwant %s…", err, got, want)

@@ -64,9 +64,10 @@ type Checker struct {
 	DMARC       dmarc.Options
 	DMARCLimits dmarc.Limits
 
-	made  sync.Once
-	dkim  dkim.Verifier
-	dmarc dmarc.Verifier
+	made    sync.Once
+	records spf.Cache
+	dkim    dkim.Verifier
+	dmarc   dmarc.Verifier
 }
 
 // make builds what all messages share.
@@ -163,7 +164,7 @@ func hasChain(h message.Header) bool {
 func (n *Checking) discover() { n.discovery = n.checker.dmarc.DiscoverFrom(n.ctx, n.header) }
 
 func (n *Checking) runSPF() {
-	v := spf.Verifier{Resolver: n.checker.Resolver, Limits: n.checker.SPFLimits, Receiver: n.checker.receiver(), Now: n.checker.Now}
+	v := spf.Verifier{Resolver: n.checker.Resolver, Limits: n.checker.SPFLimits, Receiver: n.checker.receiver(), Now: n.checker.Now, Cache: &n.checker.records}
 	in := spf.Input{IP: n.input.IP, Helo: n.input.Helo, MailFrom: n.input.MailFrom}
 	if n.withSPF {
 		n.spf = v.Verify(n.ctx, in)

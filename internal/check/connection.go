@@ -175,8 +175,11 @@ func (t *trace) complete(in Input) Input {
 		switch c := t.topClaim(); {
 		case t.found:
 			in.IP = t.border.IP.Unmap().WithZone("")
-			in.Origin = append(in.Origin, explain.Step{Code: "check.ip-from-received", Args: explain.Args{
-				"ip": in.IP.String(), "by": clip(t.border.By), "skipped": int64(t.skipped)}})
+			from := explain.Step{Code: "check.ip-from-top-received", Args: explain.Args{"ip": in.IP.String(), "by": clip(t.border.By)}}
+			if t.skipped > 0 {
+				from.Code, from.Args["skipped"] = "check.ip-from-received", int64(t.skipped)
+			}
+			in.Origin = append(in.Origin, from)
 		case c != nil:
 			in.IP = c.ip.Unmap().WithZone("")
 			in.Origin = append(in.Origin, explain.Step{Code: "check.ip-from-field", Args: explain.Args{"ip": in.IP.String(), "field": c.field}})

@@ -33,13 +33,13 @@ func TestDerive(t *testing.T) {
 	}{
 		{"nothing", "From: a@b.example\n", Input{}, "", "", "", "?", "ip-unknown mail-from-unknown"},
 		{"everything given", border, Input{IP: netip.MustParseAddr("198.51.100.1"), Helo: "h", MailFrom: "a@b"}, "", "198.51.100.1", "h", "a@b", ""},
-		{"postfix", "Return-Path: <bounce@bank.example>\n" + border, Input{}, "", "192.0.2.10", "mx.bank.example", "bounce@bank.example", "ip-from-received helo-from-received mail-from-field"},
-		{"null sender", "Return-Path: <>\n" + border, Input{}, "", "192.0.2.10", "mx.bank.example", "", "ip-from-received helo-from-received mail-from-field"},
-		{"no return-path", border, Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
-		{"return-path below the border", border + "Return-Path: <forged@bank.example>\n", Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
-		{"return-path not an address", "Return-Path: what\n" + border, Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
+		{"postfix", "Return-Path: <bounce@bank.example>\n" + border, Input{}, "", "192.0.2.10", "mx.bank.example", "bounce@bank.example", "ip-from-top-received helo-from-received mail-from-field"},
+		{"null sender", "Return-Path: <>\n" + border, Input{}, "", "192.0.2.10", "mx.bank.example", "", "ip-from-top-received helo-from-received mail-from-field"},
+		{"no return-path", border, Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-top-received helo-from-received mail-from-unknown"},
+		{"return-path below the border", border + "Return-Path: <forged@bank.example>\n", Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-top-received helo-from-received mail-from-unknown"},
+		{"return-path not an address", "Return-Path: what\n" + border, Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-top-received helo-from-received mail-from-unknown"},
 		{"exim's envelope-from", "Received: from mx.bank.example ([192.0.2.10]) by mx.receiver.example with esmtps (Exim 4.96) (envelope-from <a@bank.example>) id 1; Sat, 21 Nov 2026 09:29:00 +0000\n",
-			Input{}, "", "192.0.2.10", "mx.bank.example", "a@bank.example", "ip-from-received helo-from-received mail-from-field"},
+			Input{}, "", "192.0.2.10", "mx.bank.example", "a@bank.example", "ip-from-top-received helo-from-received mail-from-field"},
 		{"private and loopback hops", "Received: from localhost (localhost [127.0.0.1]) by mx.receiver.example; Sat, 21 Nov 2026 09:29:01 +0000\n" +
 			"Received: from a (a [10.0.0.1]) by b; x\nReceived: from a (a [IPv6:fd00::1]) by b; x\nReceived: from a (a [100.64.0.1]) by b; x\nReceived: from a (a [169.254.0.1]) by b; x\nReceived: from a (a [IPv6:fe80::1]) by b; x\n" + border,
 			Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
@@ -50,10 +50,10 @@ func TestDerive(t *testing.T) {
 		{"trusted network", "Received: from f (f [203.0.113.9]) by mx.receiver.example; x\n" + border, Input{}, "203.0.113.0/24", "192.0.2.10", "mx.bank.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
 		{"received-spf on top", "Received-SPF: pass client-ip=192.0.2.10; envelope-from=a@bank.example; helo=mx.bank.example; identity=mailfrom\nFrom: a@bank.example\n",
 			Input{}, "", "192.0.2.10", "mx.bank.example", "a@bank.example", "ip-from-field helo-from-field mail-from-field"},
-		{"received-spf of another client below", border + "Received-SPF: pass client-ip=198.51.100.1; envelope-from=a@mallory.example\n", Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
-		{"authentication-results of the border host", border + "Authentication-Results: mx.receiver.example; spf=pass smtp.mailfrom=bank.example\n", Input{}, "", "192.0.2.10", "mx.bank.example", "postmaster@bank.example", "ip-from-received helo-from-received mail-from-field"},
-		{"authentication-results of another host below", border + "Authentication-Results: mx.other.example; spf=pass smtp.mailfrom=bank.example\n", Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
-		{"the second hop says nothing", border + "Received: from x (x [198.51.100.1]) by y; x\nReceived-SPF: pass client-ip=192.0.2.10; envelope-from=a@mallory.example\n", Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
+		{"received-spf of another client below", border + "Received-SPF: pass client-ip=198.51.100.1; envelope-from=a@mallory.example\n", Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-top-received helo-from-received mail-from-unknown"},
+		{"authentication-results of the border host", border + "Authentication-Results: mx.receiver.example; spf=pass smtp.mailfrom=bank.example\n", Input{}, "", "192.0.2.10", "mx.bank.example", "postmaster@bank.example", "ip-from-top-received helo-from-received mail-from-field"},
+		{"authentication-results of another host below", border + "Authentication-Results: mx.other.example; spf=pass smtp.mailfrom=bank.example\n", Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-top-received helo-from-received mail-from-unknown"},
+		{"the second hop says nothing", border + "Received: from x (x [198.51.100.1]) by y; x\nReceived-SPF: pass client-ip=192.0.2.10; envelope-from=a@mallory.example\n", Input{}, "", "192.0.2.10", "mx.bank.example", "?", "ip-from-top-received helo-from-received mail-from-unknown"},
 		{"another address given", "Return-Path: <bounce@bank.example>\n" + border, Input{IP: netip.MustParseAddr("198.51.100.1")}, "", "198.51.100.1", "", "bounce@bank.example", "mail-from-field"},
 		{"the same address given", border, Input{IP: netip.MustParseAddr("192.0.2.10"), MailFrom: "a@b"}, "", "192.0.2.10", "mx.bank.example", "a@b", "helo-from-received"},
 		{"gmail", "Delivered-To: x@gmail.example\nReceived: by 2002:a05:6a10:1234:b0:1:2:3 with SMTP id abc; Sat, 21 Nov 2026 01:29:01 -0800 (PST)\nX-Received: by 2002:a05:6a10:1::1 with SMTP id abc; Sat, 21 Nov 2026 01:29:01 -0800 (PST)\n" +
@@ -62,7 +62,7 @@ func TestDerive(t *testing.T) {
 			Input{}, "", "192.0.2.10", "mx.bank.example", "a@bank.example", "ip-from-received helo-from-received mail-from-field"},
 		// Inside Microsoft 365 hosts speak over public addresses. Without
 		// --trust the envelope sender is unknown, and SPF is left alone.
-		{"exchange online", exchange, Input{}, "", "2603:10a6:208:1::1", "AM0PR04MB1.eurprd04.prod.outlook.example", "?", "ip-from-received helo-from-received mail-from-unknown"},
+		{"exchange online", exchange, Input{}, "", "2603:10a6:208:1::1", "AM0PR04MB1.eurprd04.prod.outlook.example", "?", "ip-from-top-received helo-from-received mail-from-unknown"},
 		{"exchange online, trusted", exchange, Input{}, "2603:1000::/24", "192.0.2.10", "mx.bank.example", "a@bank.example", "ip-from-received helo-from-received mail-from-field"},
 	} {
 		var trust []netip.Prefix

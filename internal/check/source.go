@@ -68,6 +68,7 @@ type item struct {
 	file   string // where it is, if it is a file of its own
 	sp     *spool // where it is otherwise
 	quoted bool   // a mailbox may have quoted lines of it
+	named  bool   // it was asked for by itself: whatever it is, it gets a verdict
 	err    error  // why it cannot be read
 }
 
@@ -108,7 +109,7 @@ func (w *walker) place(p Place) error {
 	case fi.IsDir():
 		return w.folder(p.Name, p.File)
 	case fi.Mode().IsRegular():
-		return w.regular(p.Name, p.File)
+		return w.regular(p.Name, p.File, true)
 	}
 	f, err := os.Open(p.File) // a pipe
 	if err != nil {
@@ -124,7 +125,7 @@ func (w *walker) reject(path string, offset int64, err error) error {
 
 // regular takes a file: a mailbox is cut here, a message is left to who
 // checks it.
-func (w *walker) regular(name, file string) error {
+func (w *walker) regular(name, file string, named bool) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
@@ -135,7 +136,7 @@ func (w *walker) regular(name, file string) error {
 	defer f.Close()
 	br := bufio.NewReaderSize(f, readBuffer)
 	if !isMailbox(br) {
-		return w.yield(&item{path: name, file: file})
+		return w.yield(&item{path: name, file: file, named: named})
 	}
 	return w.mailbox(name, br)
 }
@@ -173,7 +174,7 @@ func (w *walker) stream(name string, r io.Reader) error {
 		sp.free()
 		return w.reject(name, n, plain(err))
 	}
-	return w.yield(&item{path: name, sp: sp})
+	return w.yield(&item{path: name, sp: sp, named: true})
 }
 
 // folder takes a maildir, or every file below a folder. Names that begin with
@@ -200,7 +201,7 @@ func (w *walker) folder(name, dir string) error {
 		} else if fi, serr := os.Stat(file); serr != nil {
 			err = w.reject(at, 0, plain(serr))
 		} else if fi.Mode().IsRegular() {
-			err = w.regular(at, file)
+			err = w.regular(at, file, false)
 		}
 		if err != nil {
 			return err
@@ -230,8 +231,9 @@ func plain(err error) error {
 // fieldsOfMail are fields of which every message has at least one.
 var fieldsOfMail = []string{"From", "Date", "Received", "Return-Path", "Message-ID", "Subject", "To", "Sender", "MIME-Version", "Content-Type", "DKIM-Signature", "Delivered-To"}
 
-// errNotMail is the reason for what has no header of a message.
-var errNotMail = errors.New("not a message: it does not begin with header fields such as From, Date or Received")
+// errNotMail is in the reason for what has no header of a message. Other
+// reasons are for what is something else.
+var errNotMail = errors.New("not a message")
 
 func isMail(h message.Header) bool {
 	for _, f := range h {
@@ -259,7 +261,7 @@ func notMail(start []byte) error {
 		}
 	}
 	if len(bytes.TrimSpace(start)) == 0 {
-		return errors.New("not a message: it is empty")
+		return fmt.Errorf("%w: it is empty", errNotMail)
 	}
-	return errNotMail
+	return fmt.Errorf("%w: it does not begin with header fields such as From, Date or Received", errNotMail)
 }

@@ -27,6 +27,8 @@ func (v *Verdict) Summary() explain.Step {
 		return explain.Step{Code: "check.unconfirmed", Args: args}
 	}
 	switch {
+	case v.Headless:
+		return explain.Step{Code: "check.no-header"}
 	case from.IsZero():
 		return explain.Step{Code: "check.no-author"}
 	case v.DMARC.Status == dmarc.PermError:

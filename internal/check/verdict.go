@@ -27,6 +27,8 @@ type Verdict struct {
 	Trust      arc.Trust
 	DMARC      dmarc.Result
 	AuthServID string
+	// Headless says that what was given has no header of a message.
+	Headless bool
 }
 
 // Signature is the result of one DKIM signature, in the order of the header.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sekimori/dmarc"
 	"sekimori/domain"
 	"sekimori/explain"
 	"sekimori/internal/check"
@@ -73,7 +74,9 @@ func newVerify(e *Env) *cobra.Command {
 		if err != nil {
 			return usage(err)
 		}
-		batch.Checker = &check.Checker{Resolver: resolver, AuthServID: f.authServID, Helo: !many || f.asJSON, Sequential: many, Diagnose: !many}
+		batch.Checker = &check.Checker{Resolver: resolver, AuthServID: f.authServID, Helo: !many || f.asJSON, Sequential: many, Diagnose: !many,
+			// A forger must not get away with a second author (RFC 9989 §11.5).
+			DMARC: dmarc.Options{EachAuthor: true}}
 		if f.asJSON {
 			batch.Render = jsonLine
 		}

@@ -1,0 +1,75 @@
+package locale
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// rooms are the packages that explain themselves in codes that begin with
+// their own name, and where their sources are.
+var rooms = map[string]string{
+	"spf": "spf", "dkim": "dkim", "arc": "arc", "dmarc": "dmarc", "authres": "authres",
+	"mtasts": "mtasts", "tlsrpt": "tlsrpt", "bimi": "bimi", "dane": "dane",
+	"check": "internal/check", "posture": "internal/posture",
+}
+
+// TestRooms checks that every code that stands in a room's sources has its
+// sentences, and that no sentence of the room is left over. A code may also be
+// reached as a finding's ".why", as the value of a {name@group}, or as a kind
+// put behind a prefix that ends in a dot.
+func TestRooms(t *testing.T) {
+	groups := map[string]bool{}
+	for _, s := range load()[English] {
+		for _, p := range s {
+			if p.group != "" {
+				groups[p.group] = true
+			}
+		}
+	}
+	for room, dir := range rooms {
+		said := map[string]bool{}
+		quoted := regexp.MustCompile(`"(` + room + `\.[a-z0-9][a-z0-9.-]*)"`)
+		paths, err := filepath.Glob(filepath.Join("..", "..", filepath.FromSlash(dir), "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range paths {
+			if strings.HasSuffix(p, "_test.go") {
+				continue
+			}
+			src, err := os.ReadFile(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range quoted.FindAllStringSubmatch(string(src), -1) {
+				said[m[1]] = true
+			}
+		}
+		if len(said) == 0 {
+			t.Errorf("%s: no code found in %s: the test looks in the wrong place", room, dir)
+		}
+		prefixes := []string{}
+		for code := range said {
+			if strings.HasSuffix(code, ".") {
+				prefixes = append(prefixes, code) // "room.group." + kind
+				continue
+			}
+			if !Japanese.Has(code) || !English.Has(code) {
+				t.Errorf("%s has no sentence", code)
+			}
+		}
+		for _, code := range Japanese.Codes() {
+			if !strings.HasPrefix(code, room+".") || said[code] || said[strings.TrimSuffix(code, ".why")] ||
+				slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(code, p) }) {
+				continue
+			}
+			if i := strings.LastIndexByte(code, '.'); !groups[code[:i]] {
+				t.Errorf("nothing says %s", code)
+			}
+		}
+	}
+}
