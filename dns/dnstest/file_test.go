@@ -147,6 +147,11 @@ out.signed CNAME a.sub.signed
 			t.Errorf("%s: %q, want %q", name, a.Security, want)
 		}
 	}
+	for name, want := range map[string]dns.Security{"signed": dns.Secure, "sub.signed": dns.Secure, "mx.signed": dns.Secure, "a.sub.signed": dns.Insecure, "plain": dns.Unknown} {
+		if a, _ := z.Lookup(context.Background(), name+".example", dns.DS); a.Security != want {
+			t.Errorf("DS of %s: %q, want %q", name, a.Security, want)
+		}
+	}
 	if a, err := z.Lookup(context.Background(), "in.signed.example", dns.A); err != nil || a.Name != "mx.signed.example" {
 		t.Errorf("the alias ends at %q, %v", a.Name, err)
 	}

@@ -68,6 +68,7 @@ type node struct {
 	end      string // the same as raw text
 	wild     *node  // the wildcard below the name
 	security dns.Security
+	above    dns.Security // of the name above, which answers for DS
 }
 
 type set struct {
@@ -271,6 +272,9 @@ func (z *Zone) secure() {
 			}
 		}
 	}
+	for name, n := range z.nodes {
+		n.above = z.nodes[rr.Parent(name)].security
+	}
 }
 
 // Lookup answers from the zone file, following aliases and wildcards (RFC
@@ -305,7 +309,11 @@ func (z *Zone) answer(n *node, exists bool, code uint16) (dns.Answer, error) {
 	var a dns.Answer
 	ttl := uint32(1<<31 - 1)
 	for i := range maxChain {
-		a.Security = weaker(a.Security, n.security, i == 0)
+		security := n.security
+		if code == mdns.TypeDS && exists && n.set(code) == nil {
+			security = n.above // RFC 4035 §3.1.4.1: on the parent's side
+		}
+		a.Security = weaker(a.Security, security, i == 0)
 		if !exists {
 			return a, dns.ErrNameNotFound
 		}
