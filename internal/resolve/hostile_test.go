@@ -172,7 +172,7 @@ func TestHostileAnswers(t *testing.T) {
 			for i := range 3500 {
 				if name == "many.example." {
 					m.Answer = append(m.Answer, &mdns.A{Hdr: mdns.RR_Header{Name: name, Rrtype: mdns.TypeA, Class: 1, Ttl: 9}, A: net.IPv4(10, 0, byte(i>>8), byte(i))})
-				} else {
+				} else if i < 1500 {
 					x := fmt.Sprintf("%d.%s.%s.%[2]s.%[2]s.long.example.", i, strings.Repeat("a", 60), strings.Repeat("a", 50))
 					m.Answer = append(m.Answer, &mdns.NS{Hdr: mdns.RR_Header{Name: name, Rrtype: mdns.TypeNS, Class: 1, Ttl: 9}, Ns: x})
 				}
@@ -203,7 +203,7 @@ func TestHostileAnswers(t *testing.T) {
 		if name == "long.example" {
 			typ = dns.NS
 		}
-		if a, err := r.Lookup(context.Background(), name, typ); !errors.Is(err, dns.ErrTemporary) {
+		if a, err := r.Lookup(context.Background(), name, typ); !errors.Is(err, dns.ErrTemporary) || errors.Is(err, context.DeadlineExceeded) || strings.Contains(fmt.Sprint(err), "timeout") {
 			t.Errorf("%s: %d records, %v", name, len(a.Records), err)
 		}
 	}
