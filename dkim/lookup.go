@@ -22,8 +22,8 @@ func KeyName(selector, domain string) string {
 	return s.String() + "._domainkey." + d.String()
 }
 
-// maxKeys is how many key records of one name are looked at. What to do with
-// more than one is undefined (RFC 6376 §3.6.2.2); they are tried in turn.
+// maxKeys is how many keys of one name are tried. What to do with more than
+// one is undefined (RFC 6376 §3.6.2.2); they are tried in turn.
 const maxKeys = 4
 
 // Lookup asks for the keys of a selector. Without an error there is at least
@@ -47,8 +47,8 @@ func lookup(ctx context.Context, r dns.Resolver, name string, parse func(string)
 	}
 	var keys []*Key
 	var first error
-	for i, txt := range answer.Records {
-		if i == maxKeys {
+	for _, txt := range answer.Records {
+		if len(keys) == maxKeys {
 			break
 		}
 		k, err := parse(txt)

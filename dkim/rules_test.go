@@ -80,7 +80,7 @@ func TestRules(t *testing.T) {
 		"empty._domainkey.example.jp":   {"v=DKIM1;; " + good[9:] + ";"},
 		"short._domainkey.example.jp":   {big512.String()},
 		"long._domainkey.example.jp":    {big5000.String()},
-		"two._domainkey.example.jp":     {"v=spf1 -all", record(otherEd()), good},
+		"two._domainkey.example.jp":     {"v=spf1 -all", "a", "b", "c", record(otherEd()), good},
 		"broken._domainkey.example.jp":  {"SERVFAIL"},
 	}
 	zone[name("はるなつ._domainkey.日本.jp").String()] = []string{good} // RFC 8616 §4
