@@ -18,22 +18,28 @@ type cache struct {
 
 type shard struct {
 	mu      sync.Mutex
-	entries map[key]*entry
-	root    entry // of a ring: next is the most recently used
-	number  int   // entries that there is room for
-	room    int64 // octets, the same
+	entries map[uint64]*entry // by hash: of two questions with one, the later is kept
+	root    entry             // of a ring: next is the most recently used
+	number  int               // entries that there is room for
+	room    int64             // octets, the same
 	used    int64
 	_       [40]byte // keeps neighbours out of one cache line
 }
 
 type entry struct {
 	key        key
+	hash       uint64
 	answer     dns.Answer
 	err        error
 	expires    time.Duration // on the resolver's clock
+	moved      time.Duration // to the front
 	size       int64
 	next, prev *entry
 }
+
+// restless is how long an entry that was used stays where it is in the order
+// of use, which need not be exact.
+const restless = time.Second
 
 // newCache makes a cache of so many entries and octets; none where either is
 // negative or nothing.
@@ -48,12 +54,15 @@ func newCache(number int, room int64) *cache {
 	c := &cache{seed: maphash.MakeSeed(), shards: make([]shard, n)}
 	for i := range c.shards {
 		s := &c.shards[i]
-		s.entries = map[key]*entry{}
+		s.entries = map[uint64]*entry{}
 		s.number, s.room = number/n, room/int64(n)
 		s.root.next, s.root.prev = &s.root, &s.root
 	}
 	return c
 }
+
+// hash adds a type to the hash of a name.
+func hash(name uint64, typ uint16) uint64 { return name + uint64(typ)*0x9e3779b97f4a7c15 }
 
 // get returns an answer that has not expired, its TTL what is left of it. The
 // records are shared.
@@ -61,10 +70,11 @@ func (c *cache) get(name []byte, typ uint16, now time.Duration) (dns.Answer, err
 	if len(c.shards) == 0 {
 		return dns.Answer{}, nil, false
 	}
-	s := &c.shards[maphash.Bytes(c.seed, name)%uint64(len(c.shards))]
+	h := hash(maphash.Bytes(c.seed, name), typ)
+	s := &c.shards[h%uint64(len(c.shards))]
 	s.mu.Lock()
-	e := s.entries[key{string(name), typ}]
-	if e == nil {
+	e := s.entries[h]
+	if e == nil || e.key.typ != typ || e.key.name != string(name) {
 		s.mu.Unlock()
 		return dns.Answer{}, nil, false
 	}
@@ -74,7 +84,8 @@ func (c *cache) get(name []byte, typ uint16, now time.Duration) (dns.Answer, err
 		s.mu.Unlock()
 		return dns.Answer{}, nil, false
 	}
-	if s.root.next != e {
+	if now-e.moved >= restless { // the neighbours are far away in memory
+		e.moved = now
 		e.unlink()
 		s.front(e)
 	}
@@ -88,8 +99,9 @@ func (c *cache) put(k key, a dns.Answer, err error, expires time.Duration) {
 	if len(c.shards) == 0 {
 		return
 	}
-	s := &c.shards[maphash.String(c.seed, k.name)%uint64(len(c.shards))]
-	e := &entry{key: k, answer: a, err: err, expires: expires, size: 256 + int64(2*len(k.name))}
+	h := hash(maphash.String(c.seed, k.name), k.typ)
+	s := &c.shards[h%uint64(len(c.shards))]
+	e := &entry{key: k, hash: h, answer: a, err: err, expires: expires, moved: -restless, size: 256 + int64(2*len(k.name))}
 	for _, t := range a.Records {
 		e.size += int64(len(t)) + 16
 	}
@@ -98,7 +110,7 @@ func (c *cache) put(k key, a dns.Answer, err error, expires time.Duration) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.entries[k]; old != nil {
+	if old := s.entries[h]; old != nil {
 		s.drop(old)
 	}
 	if e.size > s.room {
@@ -107,14 +119,14 @@ func (c *cache) put(k key, a dns.Answer, err error, expires time.Duration) {
 	for len(s.entries) >= s.number || s.used+e.size > s.room {
 		s.drop(s.root.prev)
 	}
-	s.entries[k] = e
+	s.entries[h] = e
 	s.used += e.size
 	s.front(e)
 }
 
 func (s *shard) drop(e *entry) {
 	e.unlink()
-	delete(s.entries, e.key)
+	delete(s.entries, e.hash)
 	s.used -= e.size
 }
 

@@ -306,7 +306,7 @@ func TestCacheLimit(t *testing.T) {
 	c := newCache(3, 1<<20)
 	for i := range 5 {
 		c.put(key{fmt.Sprint(i), 1}, dns.Answer{}, nil, time.Minute)
-		c.get([]byte("0"), 1, 0) // stays in use
+		c.get([]byte("0"), 1, time.Duration(i)*restless) // stays in use
 	}
 	for name, want := range map[string]bool{"0": true, "1": false, "2": false, "3": true, "4": true} {
 		if _, _, ok := c.get([]byte(name), 1, 0); ok != want {
