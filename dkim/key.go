@@ -97,12 +97,23 @@ func readKey(txt string) (*Key, []*Error) {
 			note(e)
 		}
 	}
-	if ok && len(problems) == 0 {
+	if ok && onlyVersion(problems) {
 		if e := k.decode(p); e != nil {
 			note(e)
 		}
 	}
 	return k, problems
+}
+
+// onlyVersion reports whether nothing is wrong but with v=, so that the key may
+// be looked at for what to publish instead.
+func onlyVersion(problems []*Error) bool {
+	for _, e := range problems {
+		if e.Step.Code != "dkim.key-version" && e.Step.Code != "dkim.key-version-place" {
+			return false
+		}
+	}
+	return true
 }
 
 func keyProblem(code, tag, value string) *Error {

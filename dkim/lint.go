@@ -55,14 +55,18 @@ func LintKey(txt, name string) []explain.Finding {
 		return l.found
 	}
 	for _, e := range problems {
+		var fix func(*Key)
+		if e.Step.Code == "dkim.key-version" || e.Step.Code == "dkim.key-version-place" {
+			fix = func(*Key) {}
+		}
 		if !l.explained(e.Step.Code) {
-			l.add(explain.Error, e.Step, partOf(e), nil)
+			l.add(explain.Error, e.Step, partOf(e), fix)
 		}
 	}
 	if len(txt) <= maxKeyRecord {
 		l.form()
 	}
-	if len(problems) == 0 {
+	if onlyVersion(problems) {
 		l.content()
 	}
 	l.suggest()
