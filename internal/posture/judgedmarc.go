@@ -2,6 +2,7 @@ package posture
 
 import (
 	"slices"
+	"strings"
 
 	"sekimori/dmarc"
 	"sekimori/explain"
@@ -16,7 +17,8 @@ func (in *inspection) drop(t Name, codes ...string) {
 // corrected is the domain's own record as the linter would have it.
 func (in *inspection) corrected() *dmarc.Record {
 	for _, f := range *in.findings[TopicDMARC] {
-		if f.Publish == nil || f.Grade == explain.Advice || f.Publish.Name != "_dmarc."+in.name.String() {
+		if f.Publish == nil || f.Publish.Name != "_dmarc."+in.name.String() || !strings.HasPrefix(f.Code, "dmarc.") ||
+			f.Code == "dmarc.lint.np" || f.Code == "dmarc.lint.testing" { // these go beyond correcting
 			continue
 		}
 		if r, err := dmarc.Parse(f.Publish.Value); err == nil {
@@ -24,6 +26,22 @@ func (in *inspection) corrected() *dmarc.Record {
 		}
 	}
 	return in.DMARC.record
+}
+
+// unite has findings that can be seen to at once lead to one record: that of
+// the finding with this code, which holds what the others ask for.
+func (in *inspection) unite(code string) {
+	list := *in.findings[TopicDMARC]
+	i := slices.IndexFunc(list, func(f Finding) bool { return f.Code == code && f.Publish != nil })
+	if i < 0 {
+		return
+	}
+	now := in.corrected().String()
+	for j := range list {
+		if p := list[j].Publish; p != nil && p.Name == list[i].Publish.Name && p.Value == now {
+			list[j].Publish = list[i].Publish
+		}
+	}
 }
 
 // judgeDMARC needs to know whether the domain sends mail.
@@ -77,4 +95,6 @@ func (in *inspection) judgeDMARC() {
 		in.drop(TopicDMARC, "dmarc.lint.p-none")
 		say(explain.Warning, "posture.dmarc-none-inherited", "RFC 9989 §4.7", "")
 	}
+	in.unite("posture.dmarc-silent-weak")
+	in.unite("dmarc.lint.np")
 }
