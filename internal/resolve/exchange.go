@@ -113,8 +113,18 @@ func (r *Resolver) send(ctx context.Context, s server, k key, q *mdns.Msg) (*mdn
 	if err != nil && err != errBroken && err != errForged && err != errCase {
 		return nil, err
 	}
+	keepsNot := err == errCase
 	binary.BigEndian.PutUint16(out, mdns.Id())
 	m, err = r.overTCP(ctx, s, out, question)
+	if err != nil && keepsNot && ctx.Err() == nil {
+		// A forwarder that turns names to small letters and knows no TCP.
+		settle(question)
+		binary.BigEndian.PutUint16(out, mdns.Id())
+		if m, err = r.overUDP(ctx, s, out, question); err == nil && m.Truncated {
+			return nil, errors.New("answer cut short, and no TCP")
+		}
+		return m, err
+	}
 	if err == nil && m.Truncated {
 		err = errors.New("answer cut short over TCP")
 	}

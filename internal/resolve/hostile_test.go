@@ -158,6 +158,28 @@ func TestForged(t *testing.T) {
 	}
 }
 
+// TestForwarder asks one that turns names to small letters and has no TCP, and
+// asks for the root.
+func TestForwarder(t *testing.T) {
+	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &mdns.Server{PacketConn: pc, Handler: mdns.HandlerFunc(func(w mdns.ResponseWriter, q *mdns.Msg) {
+		m := reply(q, 0, strings.ToLower(q.Question[0].Name)+" 60 IN NS ns.example.")
+		m.Question[0].Name = strings.ToLower(q.Question[0].Name)
+		_ = w.WriteMsg(m)
+	})}
+	go func() { _ = s.ActivateAndServe() }()
+	t.Cleanup(func() { _ = s.Shutdown() })
+	r := ask(t, Options{Servers: []string{pc.LocalAddr().String()}, Timeout: time.Second}, nil)
+	for _, name := range []string{"some-longer-name.example", "."} {
+		if a, err := r.Lookup(context.Background(), name, dns.NS); err != nil || !reflect.DeepEqual(a.Records, []string{"ns.example."}) {
+			t.Errorf("%s: %q, %v", name, a.Records, err)
+		}
+	}
+}
+
 func TestHostileAnswers(t *testing.T) {
 	p := serve(t, func(_ *peer, q *mdns.Msg, tcp bool) *mdns.Msg {
 		name := q.Question[0].Name
