@@ -18,7 +18,11 @@ func (n *Verification) finish(ctx context.Context, c *candidate, r *Result, buf 
 	r.Steps = make([]explain.Step, 0, 6)
 	c.args = explain.Args{
 		"domain": clip(sig.Domain.Unicode()), "selector": clip(sig.Selector), "algorithm": clip(string(sig.Algorithm))}
-	r.say("dkim.signature-found", "RFC 6376 §3.5", c.args)
+	if sig.Domain.IsZero() || sig.Selector == "" || sig.Algorithm == "" {
+		r.say("dkim.signature-unread", "RFC 6376 §3.5", nil)
+	} else {
+		r.say("dkim.signature-found", "RFC 6376 §3.5", c.args)
+	}
 	if c.err != nil {
 		r.decide(PermError, c.err)
 		return

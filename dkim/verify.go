@@ -82,7 +82,7 @@ type Result struct {
 	Selector  string      // s=
 	Algorithm Algorithm   // a=
 	Identity  string      // i=
-	Signature *Signature  // as far as it could be read; nil only for TooMany
+	Signature *Signature  // as far as it could be read; nil only in the one for the rest (see Finish)
 	KeyBits   int         // of the key used, 0 where there is none
 	Testing   bool        // t=y: a failure must count like no signature (RFC 6376 §3.6.1)
 	Unsigned  int64       // octets of the canonicalized body beyond l=
