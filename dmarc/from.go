@@ -28,7 +28,7 @@ func FromDomains(h message.Header) ([]domain.Name, *explain.Step) {
 			continue
 		}
 		fields++
-		list, err := message.ParseAddresses(f.RawValue())
+		list, err := message.ParseAddrSpecs(f.RawValue())
 		if err != nil {
 			return nil, fail("dmarc.from-unreadable", explain.Args{"error": clip(err.Error())})
 		}

@@ -72,6 +72,17 @@ const (
 // memory grow with len(value); what needs no change shares its memory.
 func ParseAddresses(value string) ([]Address, error) {
 	p := addressParser{s: value}
+	return p.all()
+}
+
+// ParseAddrSpecs is ParseAddresses without the display names, which stay
+// empty: decoding them is most of the work, and a verdict looks at none.
+func ParseAddrSpecs(value string) ([]Address, error) {
+	p := addressParser{s: value, nameless: true}
+	return p.all()
+}
+
+func (p *addressParser) all() ([]Address, error) {
 	if err := p.octets(); err != nil {
 		return nil, err
 	}
@@ -107,11 +118,12 @@ func SplitAddress(addr string) (local, domain string) {
 }
 
 type addressParser struct {
-	s    string
-	i    int
-	high bool   // s has octets beyond ASCII
-	note string // the comment read last, as it stands in s, without its parentheses
-	out  []Address
+	s        string
+	i        int
+	high     bool   // s has octets beyond ASCII
+	nameless bool   // names are not wanted
+	note     string // the comment read last, as it stands in s, without its parentheses
+	out      []Address
 }
 
 func (p *addressParser) fail(at int, format string, args ...any) error {

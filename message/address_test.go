@@ -291,6 +291,15 @@ func FuzzAddresses(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		SplitAddress(s)
 		list, err := ParseAddresses(s)
+		bare, bareErr := ParseAddrSpecs(s)
+		if (err == nil) != (bareErr == nil) || len(bare) != len(list) {
+			t.Fatalf("%q: %+q, %v with names and %+q, %v without", s, list, err, bare, bareErr)
+		}
+		for i := range bare {
+			if bare[i] != (Address{Local: list[i].Local, Domain: list[i].Domain}) {
+				t.Fatalf("%q: %+q with its name, %+q without", s, list[i], bare[i])
+			}
+		}
 		if err != nil {
 			if list != nil {
 				t.Fatalf("%q: addresses beside an error", s)

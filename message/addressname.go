@@ -8,6 +8,9 @@ import (
 
 // name returns a phrase as people read it, or the comment where there is none.
 func (p *addressParser) name(ph phrase) string {
+	if p.nameless {
+		return ""
+	}
 	if ph.words == 0 {
 		return p.clean(p.uncomment())
 	}
@@ -48,7 +51,7 @@ func (p *addressParser) uncomment() string { return strings.Trim(unquote(p.note)
 
 // clean decodes a display name and takes out what is not for showing.
 func (p *addressParser) clean(s string) string {
-	if s == "" {
+	if s == "" || p.nameless {
 		return ""
 	}
 	if p.high && !utf8.ValidString(s) {

@@ -10,6 +10,7 @@ package check
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"slices"
@@ -216,9 +217,14 @@ func (c *Checker) Check(ctx context.Context, in Input, r io.Reader) (Verdict, er
 		return Verdict{}, err
 	}
 	n := c.Begin(ctx, in, h)
-	buf := buffers.Get().(*[32 << 10]byte)
-	_, err = io.CopyBuffer(writerOnly{n}, readerOnly{body}, buf[:])
-	buffers.Put(buf)
+	switch r.(type) {
+	case *bytes.Reader, *bytes.Buffer, *strings.Reader: // in memory: hashed where it lies
+		_, err = io.Copy(n, body)
+	default:
+		buf := buffers.Get().(*[32 << 10]byte)
+		_, err = io.CopyBuffer(writerOnly{n}, readerOnly{body}, buf[:])
+		buffers.Put(buf)
+	}
 	v := n.Finish(ctx)
 	if err != nil {
 		return Verdict{}, err
