@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 )
 
 // Field is one header field, byte for byte as it was received. The zero Field
@@ -151,8 +152,10 @@ func ParseField(raw string) (Field, bool) { return parseField(raw) }
 // header reads a header section. With boundaries on the stack, a boundary
 // line ends it as well, and is recorded as the walker's event.
 func (w *walker) header(top bool) (Header, error) {
-	var buf []byte   // the section
-	var starts []int // of fields, in buf
+	scratch := headers.Get().(*section)
+	defer scratch.free()
+	buf, starts := scratch.buf[:0], scratch.starts[:0]
+	defer func() { scratch.buf, scratch.starts = buf, starts }()
 	var inField bool // the last line read belongs to a field
 	for {
 		line, err := w.readSlice()
@@ -212,6 +215,21 @@ func (w *walker) header(top bool) (Header, error) {
 		}
 	}
 	return fields(buf, starts), nil
+}
+
+// section is memory to gather header sections in, one after the other.
+type section struct {
+	buf    []byte
+	starts []int // of fields, in buf
+}
+
+var headers = sync.Pool{New: func() any { return &section{buf: make([]byte, 0, 8<<10), starts: make([]int, 0, 64)} }}
+
+// free gives the memory back, unless a huge header made it large.
+func (s *section) free() {
+	if cap(s.buf) <= 64<<10 && cap(s.starts) <= 4<<10 {
+		headers.Put(s)
+	}
 }
 
 func fields(buf []byte, starts []int) Header {
