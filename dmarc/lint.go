@@ -33,14 +33,51 @@ func LintAll(txts []string, name string) []explain.Finding {
 		l.add(explain.Error, "dmarc.lint.several", explain.Args{"count": int64(valid)}, "RFC 9989 §4.10", "")
 	}
 	for _, t := range txts {
-		if valid > 0 && !begins(t) {
+		switch {
+		case valid > 0 && !begins(t):
 			// It does no harm beside the record, but betrays a wildcard.
 			l.add(explain.Warning, "dmarc.lint.other-text", explain.Args{"text": clip(t)}, "RFC 9989 §4.10", clip(t))
-			continue
+		case valid < 2:
+			l.record(t)
 		}
-		l.record(t)
+	}
+	if kept := mildest(txts); valid > 1 && kept != "" {
+		if fixed := l.record(kept); fixed != nil {
+			l.out[0].Publish = l.publish(fixed)
+		}
 	}
 	return l.sorted()
+}
+
+// mildest is the one of several records to keep: that which stops the least
+// mail, as none has stopped any so far. Where reports go is taken from another
+// one if it does not say.
+func mildest(txts []string) string {
+	var best *Record
+	text, rua := "", ""
+	level := func(r *Record) int {
+		p, sp, _ := r.Effective()
+		return 3*p.Level() + sp.Level()
+	}
+	for _, t := range txts {
+		if !begins(t) {
+			continue
+		}
+		r, err := Parse(t)
+		if err != nil {
+			continue
+		}
+		if v, ok := r.Get("rua"); ok && rua == "" && len(r.RUA) > 0 {
+			rua = v
+		}
+		if best == nil || level(r) < level(best) {
+			best, text = r, t
+		}
+	}
+	if best != nil && !best.Has("rua") && rua != "" {
+		return best.With("rua", rua).String()
+	}
+	return text
 }
 
 type linter struct {
@@ -74,22 +111,23 @@ func (l *linter) sorted() []explain.Finding {
 	return out
 }
 
-// record checks one text. The findings from here on share one corrected record.
-func (l *linter) record(txt string) {
+// record checks one text. The findings from here on share one corrected record,
+// which it returns; nil where there is none.
+func (l *linter) record(txt string) *Record {
 	from := len(l.out)
 	mended := l.mend(txt)
 	r, err := Parse(mended)
 	if err != nil {
 		if len(txt) > maxRecord {
 			l.add(explain.Error, "dmarc.lint.long", explain.Args{"octets": int64(len(txt))}, "RFC 9989 §4.7", "")
-			return
+			return nil
 		}
 		l.add(explain.Error, "dmarc.lint.not-dmarc", explain.Args{"text": clip(txt)}, "RFC 9989 §4.7", clip(txt))
 		if l.domain.IsZero() {
-			return
+			return nil
 		}
 		l.out[len(l.out)-1].Publish = l.publish(New(None).With("rua", l.mailbox()))
-		return
+		return nil
 	}
 	fixed := l.policies(r, l.tags(r))
 	fixed = l.destinations(r, fixed, "rua")
@@ -102,7 +140,7 @@ func (l *linter) record(txt string) {
 	}
 	l.advice(fixed)
 	if mended == txt && len(r.Faults) == 0 && fixed.String() == r.String() {
-		return // nothing but white space differs
+		return fixed // nothing but white space differs
 	}
 	if n := len(fixed.String()); n > 255 {
 		l.add(explain.Advice, "dmarc.lint.split", explain.Args{"octets": int64(n)}, "RFC 1035 §3.3.14", "")
@@ -113,6 +151,7 @@ func (l *linter) record(txt string) {
 			l.out[i].Publish = p
 		}
 	}
+	return fixed
 }
 
 // corrected reports whether the corrected record does away with a finding. The

@@ -45,6 +45,7 @@ type DMARC struct {
 	Enforced State `json:"enforced"`
 
 	record    *dmarc.Record
+	meant     string       // the policy of a record whose slip keeps it out of force
 	orgPolicy dmarc.Policy // of the organizational domain; empty where that has no record
 }
 

@@ -14,6 +14,10 @@ func (in *inspection) judge() {
 	if p.Exists == No {
 		in.find(TopicDomain, explain.Finding{Grade: explain.Error,
 			Step: explain.Step{Code: "posture.no-such-domain", Args: explain.Args{"domain": in.name.String()}, Ref: "RFC 8020 §2"}})
+	} else if in.shared() {
+		// What is published here holds for every organisation below.
+		in.find(TopicDomain, explain.Finding{Grade: explain.Advice,
+			Step: explain.Step{Code: "posture.public-suffix", Args: in.args(), Ref: "RFC 9989 §3.2.14"}})
 	} else {
 		in.judgeSPF()
 		in.judgeDKIM()
@@ -21,7 +25,9 @@ func (in *inspection) judge() {
 		in.judgeTransport()
 		in.judgeBIMI()
 	}
-	in.judgeDMARC()
+	if !in.shared() {
+		in.judgeDMARC()
+	}
 
 	p.Findings = []Finding{}
 	for _, t := range append([]Name{TopicDomain}, Topics[:]...) {
@@ -33,6 +39,12 @@ func (in *inspection) judge() {
 		p.topic(t).Level = in.level(t)
 	}
 	p.Verdict = in.verdict()
+}
+
+// shared reports whether the domain is one below which organisations register
+// theirs, such as co.jp, and sends no mail itself.
+func (in *inspection) shared() bool {
+	return in.Exists != No && in.SendsMail != Yes && in.MX.Present != Yes && in.SPF.Present != Yes && in.name.IsPublicSuffix()
 }
 
 // maxFindings bounds the findings of one domain.
@@ -129,6 +141,8 @@ func (in *inspection) verdict() Verdict {
 		return say(LevelError, "posture.verdict-no-such-domain")
 	case p.Unanswered():
 		return say(LevelUnknown, "posture.verdict-unanswered")
+	case in.shared():
+		return say(LevelAdvice, "posture.verdict-public-suffix")
 	case p.DMARC.Present == Unknown || p.DMARC.Enforced == Unknown:
 		return say(LevelUnknown, "posture.verdict-unknown")
 	case p.SPF.All == "+" && p.SPF.Valid != No && p.DMARC.Enforced == Yes:

@@ -44,12 +44,42 @@ func (in *inspection) unite(code string) {
 	}
 }
 
+// soften keeps a correction from doing more than correct. A policy that a slip
+// kept out of force has refused no mail yet: with the slip put right it would
+// from one day to the next, the domain's own mail included where that fails.
+func (in *inspection) soften(say func(explain.Grade, string, string, string)) {
+	d := &in.DMARC
+	if in.SendsMail == No || in.Exists == No || d.Present != Yes || d.Inherited == Yes {
+		return
+	}
+	r := in.corrected()
+	if r == nil {
+		return
+	}
+	p, sp, _ := r.Effective()
+	if d.Policy != "" && d.Policy != string(dmarc.None) || r.Testing || p.Level() == 0 && sp.Level() == 0 {
+		return
+	}
+	was := r.String()
+	now := r.With("p", "none").Without("sp").String()
+	for _, f := range *in.findings[TopicDMARC] {
+		if f.Publish != nil && f.Publish.Value == was {
+			f.Publish.Value = now // shared by the findings that it mends
+		}
+	}
+	d.meant = string(p)
+	say(explain.Advice, "posture.dmarc-not-in-force", "RFC 9989 §4.10.1", now)
+}
+
 // judgeDMARC needs to know whether the domain sends mail.
 func (in *inspection) judgeDMARC() {
 	d, name := &in.DMARC, in.name.String()
 	say := func(g explain.Grade, code, ref, record string) {
 		args := in.args()
 		args["policy"], args["domain_above"] = d.Policy, d.RecordDomain
+		if code == "posture.dmarc-not-in-force" {
+			args["policy"] = d.meant
+		}
 		f := explain.Finding{Grade: g, Step: explain.Step{Code: code, Args: args, Ref: ref}}
 		if record != "" {
 			f.Publish = in.publish("_dmarc."+name, "TXT", record)
@@ -67,6 +97,7 @@ func (in *inspection) judgeDMARC() {
 			}
 		}
 	}
+	in.soften(say)
 	failed := slices.ContainsFunc(*in.findings[TopicDMARC], func(f Finding) bool { return f.Grade == explain.Error })
 	switch {
 	case d.Present == Unknown, in.Exists == No:
@@ -81,7 +112,8 @@ func (in *inspection) judgeDMARC() {
 	case in.SendsMail == No && (d.Policy != "reject" || d.Testing):
 		record := "v=DMARC1; p=reject"
 		if d.Inherited == No {
-			record = in.corrected().With("p", "reject").Without("sp", "np", "t").String()
+			// sp stays: names below may well send.
+			record = in.corrected().With("p", "reject").Without("np", "t").String()
 		}
 		say(explain.Warning, "posture.dmarc-silent-weak", "RFC 9989 §4.7", record)
 	case d.Policy == "none" && d.Inherited == No:

@@ -60,6 +60,10 @@ func TestSends(t *testing.T) {
 		{`x.example. IN MX 0 .`, No, ReasonNullMX},
 		{"x.example. IN MX 0 .\n" + `x.example. IN TXT "v=spf1 ip4:192.0.2.1 -all"`, Yes, ReasonSPF},
 		{`x.example. IN TYPE65280 \# 0`, Unknown, ReasonUnanswered},
+		// A service with its own return address signs for it: no reject at once.
+		{mx + `x.example. IN TXT "v=spf1 -all"` + "\ngoogle._domainkey.x.example. IN TXT " + rsaKey, Unknown, ReasonKey},
+		{mx + `x.example. IN TXT "v=spf1 -all"` + "\nodd._domainkey.x.example. IN TXT " + rsaKey, Unknown, ReasonKey},
+		{mx + `x.example. IN TXT "v=spf1 -all"` + "\ngoogle._domainkey.x.example. IN TXT \"v=DKIM1; p=\"", No, ReasonSPFDenies},
 	} {
 		p := inspectZone(t, tt.zone, Options{Frugal: true})
 		if p.SendsMail != tt.want || p.SendsMailReason != tt.reason {
@@ -300,6 +304,58 @@ z.y.x.example. IN MX 0 .
 			d.SubdomainPolicy != tt.subdomain || d.Enforced != tt.enforced || p.BIMI.Eligible != tt.eligible {
 			t.Errorf("%s, %q: inherited %s from %q, %s=%s, below %s, enforced %s, eligible %s", tt.who, tt.zone,
 				d.Inherited, d.RecordDomain, d.PolicyTag, d.Policy, d.SubdomainPolicy, d.Enforced, p.BIMI.Eligible)
+		}
+	}
+}
+
+// TestNoMailLost: what is to be published never stops mail that arrives today.
+func TestNoMailLost(t *testing.T) {
+	const mx = "x.example. IN MX 1 m.x.example.\nm.x.example. IN A 192.0.2.1\nx.example. IN TXT \"v=spf1 mx -all\"\ngoogle._domainkey.x.example. IN TXT " + rsaKey + "\n"
+	const silent = "x.example. IN TXT \"v=spf1 -all\"\n"
+	for _, tt := range []struct{ zone, want string }{
+		// Names below send under sp=none.
+		{silent + `_dmarc.x.example. IN TXT "v=DMARC1; p=quarantine; sp=none"`, "v=DMARC1; p=reject; sp=none"},
+		// A slip kept the policy out of force: it does not begin with reject.
+		{mx + `_dmarc.x.example. IN TXT "v=DMARC1; p=rejct; rua=mailto:r@x.example"`, "v=DMARC1; p=none; rua=mailto:r@x.example"},
+		{mx + `_dmarc.x.example. IN TXT "v=dmarc1; p=reject; rua=mailto:r@x.example"`, "v=DMARC1; p=none; rua=mailto:r@x.example"},
+		{mx + `_dmarc.x.example. IN TXT "v=DMARC1; p=reject; sp=rejct; rua=mailto:r@x.example"`, "v=DMARC1; p=none; rua=mailto:r@x.example"},
+		// Of several records the mildest is kept, with where reports go.
+		{mx + `_dmarc.x.example. IN TXT "v=DMARC1; p=reject"` + "\n" + `_dmarc.x.example. IN TXT "v=DMARC1; p=none; rua=mailto:r@x.example"`, "v=DMARC1; p=none; rua=mailto:r@x.example"},
+		{mx + `_dmarc.x.example. IN TXT "v=DMARC1; p=reject; rua=mailto:r@x.example"` + "\n" + `_dmarc.x.example. IN TXT "v=DMARC1; p=quarantine"`, "v=DMARC1; p=none; rua=mailto:r@x.example"},
+		// Nothing was in force, and nothing is lost, where there is no mail.
+		{silent + `_dmarc.x.example. IN TXT "v=DMARC1; p=rejct"`, "v=DMARC1; p=reject; rua=mailto:dmarc-reports@x.example"},
+	} {
+		p := inspectZone(t, tt.zone, Options{Frugal: true})
+		for _, f := range p.Findings {
+			if f.Topic == TopicDMARC && f.Grade == explain.Error && (f.Publish == nil || f.Publish.Value != tt.want) ||
+				f.Code == "posture.dmarc-silent-weak" && f.Publish.Value != tt.want {
+				t.Errorf("%q: %s publishes %+v, want %s", tt.zone, f.Code, f.Publish, tt.want)
+			}
+		}
+		if p.DMARC.Level == LevelOK {
+			t.Errorf("%q: no findings", tt.zone)
+		}
+	}
+}
+
+// TestPublicSuffix: nobody is told to publish a policy for all of co.jp.
+func TestPublicSuffix(t *testing.T) {
+	for zone, want := range map[string]string{
+		"co.jp. IN NS a.dns.jp.":                           "posture.public-suffix",
+		"co.jp. IN MX 1 m.co.jp.\nm.co.jp. IN A 192.0.2.1": "", // it sends mail, and is judged like others
+	} {
+		p := Inspect(t.Context(), open(t, zone), name(t, "co.jp"), Options{Frugal: true})
+		found := ""
+		for _, f := range p.Findings {
+			if f.Topic == TopicDomain {
+				found += f.Code
+			}
+			if want != "" && f.Publish != nil {
+				t.Errorf("%q: %s publishes %+v", zone, f.Code, f.Publish)
+			}
+		}
+		if found != want || (p.Verdict.Code == "posture.verdict-public-suffix") != (want != "") {
+			t.Errorf("%q: found %q, verdict %s", zone, found, p.Verdict.Code)
 		}
 	}
 }
