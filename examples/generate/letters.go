@@ -42,7 +42,7 @@ var letters = []letter{
 		day:  16, hour: 9, envelope: "notice@kyuyo-meisai.example", helo: "notice1.kyuyo-meisai.example", ip: "203.0.113.140"},
 	{file: "spoofed.eml", from: "info@kakuu-kenkyu.example", name: "架空研究所 給付金窓口", to: "tanaka@uketori.example", subject: "【重要】給付金のお受け取り手続き",
 		text: "給付金のお受け取りには、本日中の手続きが必要です。\n\nhttps://kyufu-madoguchi.example/login\n",
-		day:  21, hour: 3, envelope: "info@kakuu-kenkyu.example", helo: "100-64-3-9.dyn.donata-net.example", ip: "100.64.3.9"},
+		day:  21, hour: 3, envelope: "info@kakuu-kenkyu.example", helo: "vps-412.kari-server.example", ip: "198.19.253.79"},
 	{file: "forwarded.eml", from: "soudan@kakuu.example", name: "架空省 相談窓口", to: "suzuki@u-kasumi.example", subject: "ご相談への回答",
 		text: "お問い合わせの件につきまして、次のとおり回答いたします。\n\n手続きは10月1日から受け付けます。\n",
 		day:  8, hour: 14, envelope: "soudan@kakuu.example", helo: "mx1.kakuu.example", ip: "192.0.2.11", selector: "k2026a", domain: mainDomain,
