@@ -70,7 +70,7 @@ func (e *Env) printPosture(w io.Writer, p *posture.Posture, input string) {
 		}
 	}
 	e.printRecords(w, p)
-	if p.Unanswered() {
+	if p.Unanswered() && p.DNSSEC.Status != posture.StatusBogus {
 		fmt.Fprintln(w)
 		wrap(w, width, "", e.text("cli.check.again", nil))
 	}
@@ -133,7 +133,7 @@ func (e *Env) topicLine(p *posture.Posture, t posture.Name) string {
 	topic := p.Topic(t)
 	say := func(code string, args explain.Args) string { return e.text("cli.check."+code, args) }
 	if t != posture.TopicDNSSEC && t != posture.TopicDKIM && topic.Present == posture.Unknown {
-		return say("unknown", nil)
+		return e.unknownLine(p)
 	}
 	switch t {
 	case posture.TopicSPF:
@@ -171,6 +171,14 @@ func (e *Env) topicLine(p *posture.Posture, t posture.Name) string {
 		}
 	}
 	return say("dane.present", explain.Args{"n": int64(with), "hosts": int64(len(p.DANE.Hosts))})
+}
+
+// unknownLine says why a topic is not known.
+func (e *Env) unknownLine(p *posture.Posture) string {
+	if p.DNSSEC.Status == posture.StatusBogus {
+		return e.text("cli.check.unknown-bogus", nil)
+	}
+	return e.text("cli.check.unknown", nil)
 }
 
 func (e *Env) spfLine(p *posture.Posture) string {
@@ -231,7 +239,7 @@ func (e *Env) dkimLine(p *posture.Posture) string {
 	}
 	switch {
 	case d.Domainkey == posture.Unknown || d.SelectorsUnknown > 0 && d.SelectorsUnknown == d.SelectorsAsked:
-		return e.text("cli.check.unknown", nil)
+		return e.unknownLine(p)
 	case d.Present == posture.No:
 		return e.text("cli.check.absent", nil)
 	case d.Domainkey == posture.No:

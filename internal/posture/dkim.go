@@ -184,6 +184,9 @@ func (in *inspection) ask(ctx context.Context, b *budget, base string, selectors
 	}
 	wg.Wait()
 	for i, s := range selectors {
+		if from == Given {
+			in.missed(s, base, answers[i], errs[i], hollow)
+		}
 		switch {
 		case errs[i] == nil:
 			if wild != nil {
@@ -207,6 +210,22 @@ func (in *inspection) ask(ctx context.Context, b *budget, base string, selectors
 			}}})
 		}
 	}
+}
+
+// missed says that a selector known to be in use has no key: mail signed with
+// it fails. Of many domains, as in a survey, each has its own selectors.
+func (in *inspection) missed(selector, base string, a dns.Answer, err error, hollow bool) {
+	if in.o.Frugal || err == nil || dns.Absent(err) && a.Name != "" && !hollow { // an alias of nothing is a finding of its own
+		return
+	}
+	args := explain.Args{"selector": explain.Clip(selector)}
+	if dns.Absent(err) {
+		in.findAt(TopicDKIM, selector+"."+base, explain.Finding{Grade: explain.Warning,
+			Step: explain.Step{Code: "posture.dkim-selector-missing", Args: args, Ref: "RFC 6376 §3.6.2.1"}})
+		return
+	}
+	in.findAt(TopicDKIM, selector+"."+base, explain.Finding{Grade: explain.Advice,
+		Step: explain.Step{Code: "posture.dkim-selector-unknown", Args: args}})
 }
 
 // looksLikeKey tells a broken key record from a text that has strayed there.

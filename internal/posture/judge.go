@@ -139,6 +139,8 @@ func (in *inspection) verdict() Verdict {
 		return say(LevelWarning, "posture.verdict-no-such-domain-protected")
 	case p.Exists == No:
 		return say(LevelError, "posture.verdict-no-such-domain")
+	case p.Unanswered() && p.DNSSEC.Status == StatusBogus:
+		return say(LevelError, "posture.verdict-bogus")
 	case p.Unanswered():
 		return say(LevelUnknown, "posture.verdict-unanswered")
 	case in.shared():

@@ -12,6 +12,7 @@ const (
 	ReasonMX          Reason = "mx"             // it receives mail
 	ReasonKey         Reason = "dkim-key"       // it looks as if it sent none, but publishes a DKIM key: it may sign mail all the same
 	ReasonAddressOnly Reason = "address-only"   // an address, and nothing about mail: it may or may not
+	ReasonBogus       Reason = "bogus"          // its DNSSEC signatures do not hold, and hid it
 	ReasonUnanswered  Reason = "unanswered"     // a failure hid it
 )
 
@@ -21,6 +22,9 @@ const (
 // take such a domain for a silent one would cost it its mail.
 func (in *inspection) sends() (State, Reason) {
 	s, why := in.sendsBut()
+	if why == ReasonUnanswered && in.DNSSEC.Status == StatusBogus {
+		why = ReasonBogus
+	}
 	if s == No && why != ReasonNoSuchName && in.hasKey() {
 		return Unknown, ReasonKey
 	}

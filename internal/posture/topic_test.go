@@ -359,3 +359,31 @@ func TestPublicSuffix(t *testing.T) {
 		}
 	}
 }
+
+// TestGivenMissing: a selector that somebody names is not passed over.
+func TestGivenMissing(t *testing.T) {
+	zone := "x.example. IN MX 1 m.x.example.\nm.x.example. IN A 192.0.2.1\nslow._domainkey.x.example. IN TYPE65280 \\# 0\ngoogle._domainkey.x.example. IN TXT " + rsaKey
+	o := Options{Selectors: []string{"google", "gone", "slow"}}
+	p := inspectZone(t, zone, o)
+	if got := codes(&p, TopicDKIM); got != "dkim-selector-missing dkim-selector-unknown" {
+		t.Errorf("found %q", got)
+	}
+	o.Frugal = true
+	if p = inspectZone(t, zone, o); codes(&p, TopicDKIM) != "" {
+		t.Errorf("in a survey: found %q", codes(&p, TopicDKIM))
+	}
+}
+
+// TestBogus: answers that do not hold are not answers that failed to come.
+func TestBogus(t *testing.T) {
+	p := Inspect(t.Context(), bogus{}, name(t, "x.example"), Options{})
+	if p.Verdict.Code != "posture.verdict-bogus" || p.Verdict.Level != LevelError || p.Verdict.Protected != Unknown || p.SendsMailReason != ReasonBogus {
+		t.Errorf("%+v, %s", p.Verdict, p.SendsMailReason)
+	}
+}
+
+type bogus struct{}
+
+func (bogus) Lookup(context.Context, string, dns.Type) (dns.Answer, error) {
+	return dns.Answer{Security: dns.Bogus}, dns.ErrTemporary
+}
