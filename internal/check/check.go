@@ -73,7 +73,7 @@ type Checker struct {
 
 // make builds what all messages share.
 func (c *Checker) make() {
-	c.dkim = dkim.Verifier{Resolver: c.Resolver, Limits: c.DKIMLimits, AcceptUnsigned: c.AcceptUnsigned, Diagnose: c.Diagnose}
+	c.dkim = dkim.Verifier{Resolver: c.Resolver, Limits: c.DKIMLimits, AcceptUnsigned: c.AcceptUnsigned, Diagnose: c.Diagnose, Sequential: c.Sequential}
 	c.dmarc = dmarc.Verifier{Resolver: c.Resolver, Options: c.DMARC, Limits: c.DMARCLimits}
 	c.dmarc.Options.Sequential = c.dmarc.Options.Sequential || c.Sequential
 }
