@@ -197,10 +197,12 @@ func (l *linter) tags(r *Record) *Record {
 		case n != t.Name && rank(n) < len(order):
 			l.add(explain.Advice, "dmarc.lint.case", explain.Args{"tag": clip(t.Name)}, "RFC 6376 §3.2", clip(t.Name+"="+t.Value))
 		case n == "pct":
-			l.pct(r)
-			fixed = fixed.Without(n)
-			if r.Pct == 0 && r.P.Level() > 0 && !r.Has("t") {
-				fixed = fixed.With("t", "y") // App. A.6: what pct=0 said
+			if l.pct(r) {
+				// App. A.6: t=y is what pct=0 said. pct stays for receivers that
+				// know it and not t: without it they would stop more mail at once.
+				fixed = fixed.With("t", "y")
+			} else {
+				fixed = fixed.Without(n)
 			}
 		case n == "rf" || n == "ri":
 			l.add(explain.Advice, "dmarc.lint.historic", explain.Args{"tag": n}, "RFC 9989 §9.3", clip(t.Name+"="+t.Value))
@@ -295,17 +297,21 @@ func (l *linter) badValue(f Fault) {
 }
 
 // pct: historic; what it asked for is no longer done (RFC 9989 §9.3, App. A.6).
-func (l *linter) pct(r *Record) {
+// It reports whether the record held mail back by pct, as t=y does.
+func (l *linter) pct(r *Record) bool {
 	v, _ := r.Get("pct")
 	args := explain.Args{"percent": int64(r.Pct)}
 	switch {
 	case r.Pct == 100 || r.P.Level() == 0 && r.SP.Level() == 0:
 		l.add(explain.Advice, "dmarc.lint.historic", explain.Args{"tag": "pct"}, "RFC 9989 §9.3", clip("pct="+v))
+		return false
+	case r.Testing: // each receiver obeys the one that it knows
 	case r.Pct == 0:
 		l.add(explain.Warning, "dmarc.lint.pct-zero", args, "RFC 9989 App. A.6", clip("pct="+v))
 	default:
 		l.add(explain.Warning, "dmarc.lint.pct", args, "RFC 9989 App. A.6", clip("pct="+v))
 	}
+	return true
 }
 
 // policies checks p, sp and np, and t and psd, which change what they mean.
@@ -344,7 +350,7 @@ func (l *linter) policies(r, fixed *Record) *Record {
 	case fixed.Testing && p.Level()+sp.Level()+np.Level() == 0:
 		l.add(explain.Advice, "dmarc.lint.testing-none", nil, "RFC 9989 §4.7", "t=y")
 		fixed = fixed.Without("t")
-	case fixed.Testing:
+	case r.Testing:
 		l.add(explain.Advice, "dmarc.lint.testing", explain.Args{"policy": string(p), "disposition": string(p.below())}, "RFC 9989 §4.7", "t=y")
 	}
 	if r.PSD == IsPSD {

@@ -62,8 +62,10 @@ func TestLint(t *testing.T) {
 		// Values and what is abolished.
 		{"v=DMARC1; p=reject; adkim=strict; t=1; psd=x" + rua, "value value value", "v=DMARC1; p=reject; adkim=s" + rua},
 		{"v=DMARC1; p=reject; pct=100; rf=afrf; ri=86400" + rua, "historic historic historic", "v=DMARC1; p=reject" + rua},
-		{"v=DMARC1; p=reject; pct=20" + rua, "pct", "v=DMARC1; p=reject" + rua},
-		{"v=DMARC1; p=reject; pct=0" + rua, "pct-zero testing", "v=DMARC1; p=reject" + rua + "; t=y"},
+		{"v=DMARC1; p=reject; pct=20" + rua, "pct", "v=DMARC1; p=reject" + rua + "; t=y; pct=20"},
+		{"v=DMARC1; p=reject; t=y; pct=20" + rua, "testing", ""}, // as advised
+		{"v=DMARC1; p=none; rua=mailto:d@example.jp; pct=100; t=y", "testing-none historic p-none np", "v=DMARC1; p=none; rua=mailto:d@example.jp"},
+		{"v=DMARC1; p=reject; pct=0" + rua, "pct-zero", "v=DMARC1; p=reject" + rua + "; t=y; pct=0"},
 		{"v=DMARC1; p=none; pct=20" + rua, "historic p-none np", ""},
 		{"v=DMARC1; p=reject; fo=1" + rua, "fo-unused", "v=DMARC1; p=reject" + rua},
 		{"v=DMARC1; p=reject; fo=2; ruf=mailto:f@example.jp" + rua, "value ruf", "v=DMARC1; p=reject" + rua + "; ruf=mailto:f@example.jp"},
@@ -82,7 +84,7 @@ func TestLint(t *testing.T) {
 		{"v=DMARC1; p=reject; rua=mailto:" + strings.Repeat("a", 60) + "@example.jp,mailto:" + strings.Repeat("b", 60) + "@example.jp,mailto:" + strings.Repeat("c", 60) + "@example.jp,mailto:" + strings.Repeat("d", 60) + "@example.jp;;",
 			"uri-many empty split", ""},
 		{"v=DMARC1; p=reject; x=a\x01b" + rua, "octet unknown", ""},
-		{"v=DMARC1; p=reject; t=yes; psd=no; aspf=Strict" + rua, "value value value testing", "v=DMARC1; p=reject; aspf=s" + rua + "; psd=n; t=y"},
+		{"v=DMARC1; p=reject; t=yes; psd=no; aspf=Strict" + rua, "value value value", "v=DMARC1; p=reject; aspf=s" + rua + "; psd=n; t=y"},
 		{"v=­DMARC1; p=‐reject、rua=mailto:d@example.jp", "not-ascii policy-value semicolon", "v=DMARC1; p=reject" + rua},
 		// Something else.
 		{"v=spf1 -all", "not-dmarc", "v=DMARC1; p=none; rua=mailto:dmarc-reports@example.jp"},

@@ -93,7 +93,7 @@ func (in *inspection) judgeDMARC() {
 	if d.Testing && d.Inherited == No {
 		for i, f := range *in.findings[TopicDMARC] {
 			if f.Code == "dmarc.lint.testing" {
-				(*in.findings[TopicDMARC])[i].Publish = in.publish("_dmarc."+name, "TXT", in.corrected().Without("t").String())
+				(*in.findings[TopicDMARC])[i].Publish = in.publish("_dmarc."+name, "TXT", in.corrected().Without("t", "pct").String())
 			}
 		}
 	}

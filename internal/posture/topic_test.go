@@ -322,13 +322,15 @@ func TestNoMailLost(t *testing.T) {
 		// Of several records the mildest is kept, with where reports go.
 		{mx + `_dmarc.x.example. IN TXT "v=DMARC1; p=reject"` + "\n" + `_dmarc.x.example. IN TXT "v=DMARC1; p=none; rua=mailto:r@x.example"`, "v=DMARC1; p=none; rua=mailto:r@x.example"},
 		{mx + `_dmarc.x.example. IN TXT "v=DMARC1; p=reject; rua=mailto:r@x.example"` + "\n" + `_dmarc.x.example. IN TXT "v=DMARC1; p=quarantine"`, "v=DMARC1; p=none; rua=mailto:r@x.example"},
+		// What pct held back so far stays so, for receivers of either kind.
+		{mx + `_dmarc.x.example. IN TXT "v=DMARC1; p=reject; pct=10; rua=mailto:r@x.example"`, "v=DMARC1; p=reject; rua=mailto:r@x.example; t=y; pct=10"},
 		// Nothing was in force, and nothing is lost, where there is no mail.
 		{silent + `_dmarc.x.example. IN TXT "v=DMARC1; p=rejct"`, "v=DMARC1; p=reject; rua=mailto:dmarc-reports@x.example"},
 	} {
 		p := inspectZone(t, tt.zone, Options{Frugal: true})
 		for _, f := range p.Findings {
 			if f.Topic == TopicDMARC && f.Grade == explain.Error && (f.Publish == nil || f.Publish.Value != tt.want) ||
-				f.Code == "posture.dmarc-silent-weak" && f.Publish.Value != tt.want {
+				(f.Code == "posture.dmarc-silent-weak" || f.Code == "dmarc.lint.pct") && f.Publish.Value != tt.want {
 				t.Errorf("%q: %s publishes %+v, want %s", tt.zone, f.Code, f.Publish, tt.want)
 			}
 		}
