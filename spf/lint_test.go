@@ -207,3 +207,18 @@ func TestBetterAllows(t *testing.T) {
 		t.Errorf("%d compared", compared)
 	}
 }
+
+// TestMendInput: what Japanese input methods and browsers leave in a record is
+// put right.
+func TestMendInput(t *testing.T) {
+	for txt, want := range map[string]string{
+		"ｖ＝ｓｐｆ１　ｉｎｃｌｕｄｅ：ｓｐｆ．ｅｘａｍｐｌｅ．ｊｐ　－ａｌｌ":          "v=spf1 include:spf.example.jp -all",
+		"v=spf1 ip4:192.0.2.1、ip4:192.0.2.9　～all":     "v=spf1 ip4:192.0.2.1 ip4:192.0.2.9 ~all",
+		"v=spf1 ip4:192.0.2.1 ip4：192.0.2.9 -all":     "v=spf1 ip4:192.0.2.1 ip4:192.0.2.9 -all",
+		"v=spf1 include:https://spf.example.jp/ -all": "v=spf1 include:spf.example.jp -all",
+	} {
+		if got := better(t, spf.Lint(txt, "example.jp")); got != want {
+			t.Errorf("%q: publishes %q, want %q", txt, got, want)
+		}
+	}
+}

@@ -17,6 +17,13 @@ func mend(txt string) string {
 			return ' '
 		case '“', '”', '„', '＂':
 			return '"'
+		case '、':
+			return ','
+		case '。':
+			return '.'
+		}
+		if r >= '！' && r <= '～' { // full width, from a Japanese input method
+			return r - '！' + '!'
 		}
 		return r
 	}, strings.ToValidUTF8(txt, "?"))
@@ -92,7 +99,7 @@ func mendVersion(s string) string {
 func mendTerm(w string) string {
 	good := func(s string) bool {
 		t := Term{text: s}
-		return s != "" && t.parse() == nil && !(t.IsModifier() && isMechanism(t.Name))
+		return s != "" && t.parse() == nil && !strings.Contains(s, "://") && !(t.IsModifier() && isMechanism(t.Name))
 	}
 	if good(w) {
 		return w
@@ -127,7 +134,7 @@ func mendTerm(w string) string {
 				s = name + ":" + arg
 			}
 		case "include", "exists", "ptr":
-			s = name + ":" + arg
+			s = name + ":" + bare(arg)
 		case "inlcude", "incude", "includes", "inclide", "incldue", "includ", "inculde":
 			s = "include:" + arg
 		case "redirect", "exp":
@@ -147,6 +154,14 @@ func mendTerm(w string) string {
 		return q + s
 	}
 	return w
+}
+
+// bare takes a URL, or a host name written like one, down to the name.
+func bare(arg string) string {
+	if _, rest, ok := strings.Cut(arg, "://"); ok {
+		arg = strings.TrimRight(rest, "/")
+	}
+	return arg
 }
 
 func isMechanism(n Name) bool {

@@ -192,6 +192,9 @@ func (in *inspection) judgeSPF() {
 		if p.SPF.Valid == Yes && p.SendsMail == No && !p.SPF.denies {
 			say(explain.Warning, "posture.spf-silent-open", "RFC 7208 §10.1.2", "v=spf1 -all")
 		}
+		in.costs()
+	case slices.ContainsFunc(*in.findings[TopicSPF], func(f Finding) bool { return f.Code == "spf.lint.version" }):
+		// There is a text that was meant as the record; with it put right there is one.
 	case p.SendsMail == No:
 		say(explain.Warning, "posture.spf-missing-silent", "RFC 7208 §10.1.2", "v=spf1 -all")
 	case p.SendsMail == Unknown:
@@ -199,6 +202,17 @@ func (in *inspection) judgeSPF() {
 	default:
 		say(explain.Error, "posture.spf-missing", "RFC 7208 §3", in.firstSPF())
 	}
+}
+
+// costs says which terms use up the DNS lookups, the dearest first, so that it
+// can be seen where to save.
+func (in *inspection) costs() {
+	if in.SPF.Lookups < maxLookups-1 || len(in.SPF.costs) == 0 {
+		return
+	}
+	args := in.args()
+	args["terms"] = in.SPF.costs
+	in.find(TopicSPF, explain.Finding{Grade: explain.Advice, Step: explain.Step{Code: "posture.spf-lookup-costs", Args: args, Ref: "RFC 7208 §4.6.4"}})
 }
 
 // senders are the includes that the large mail services ask their customers to

@@ -2,6 +2,7 @@ package posture
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"sekimori/explain"
@@ -22,8 +23,9 @@ type SPF struct {
 	// Includes are the domains whose records this one uses, at any depth.
 	Includes []string `json:"includes"`
 
-	denies     bool // authorises nobody
-	authorises bool // authorises somebody
+	costs      []string // "include:example.com (4)", the dearest first
+	denies     bool     // authorises nobody
+	authorises bool     // authorises somebody
 }
 
 func (s *SPF) init() { s.Records, s.Includes = []string{}, []string{} }
@@ -47,6 +49,7 @@ func (in *inspection) inspectSPF(ctx context.Context) {
 	if r.Record != nil {
 		s.denies = r.All == spf.Minus
 		in.authorised(r.Record, r.Includes, 0)
+		s.costs = costs(r.Includes)
 	}
 	for _, f := range r.Findings {
 		// That there is no record is judged later, by what the domain does; a
@@ -55,6 +58,18 @@ func (in *inspection) inspectSPF(ctx context.Context) {
 			in.find(TopicSPF, f)
 		}
 	}
+}
+
+// costs are the includes and the redirect of a record with the lookups that
+// each of them takes, itself included.
+func costs(nodes []spf.Node) []string {
+	sorted := slices.Clone(nodes)
+	slices.SortStableFunc(sorted, func(a, b spf.Node) int { return b.Lookups - a.Lookups })
+	var out []string
+	for i := range sorted[:min(len(sorted), 12)] {
+		out = append(out, fmt.Sprintf("%s (%d)", explain.Clip(sorted[i].Term), sorted[i].Lookups+1))
+	}
+	return out
 }
 
 // The limits of RFC 7208 §4.6.4.

@@ -389,3 +389,22 @@ type bogus struct{}
 func (bogus) Lookup(context.Context, string, dns.Type) (dns.Answer, error) {
 	return dns.Answer{Security: dns.Bogus}, dns.ErrTemporary
 }
+
+func TestSPFAdvice(t *testing.T) {
+	const mx = "x.example. IN MX 1 m.x.example.\nm.x.example. IN A 192.0.2.1\n"
+	for _, tt := range []struct{ zone, want string }{
+		// A text that was meant as the record is put right, and that is all.
+		{mx + `x.example. IN TXT "v=spf1; mx; -all"`, ""},
+		{mx + `x.example. IN TXT "v=spf1 a a:a.example a:b.example a:c.example a:d.example a:e.example a:f.example mx include:i.example -all"` + "\n" + `i.example. IN TXT "v=spf1 exists:%{i}.i.example -all"`, "spf-lookup-costs"},
+	} {
+		p := inspectZone(t, tt.zone, Options{Frugal: true})
+		if got := codes(&p, TopicSPF); got != tt.want {
+			t.Errorf("%q: found %q, want %q", tt.zone, got, tt.want)
+		}
+		for _, f := range p.Findings {
+			if f.Code == "posture.spf-lookup-costs" && fmt.Sprint(f.Args["terms"]) != "[include:i.example (2)]" {
+				t.Errorf("%q: %v", tt.zone, f.Args)
+			}
+		}
+	}
+}
