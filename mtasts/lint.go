@@ -28,6 +28,9 @@ func LintAll(txts []string, domain string) []explain.Finding {
 		if !Begins(txt) {
 			if n == 0 { // beside a record other texts are ignored
 				l.add(explain.Error, "mtasts.lint.not-sts", explain.Args{"text": explain.Clip(txt)}, txt)
+				if strings.Contains(strings.ToLower(txt[:min(len(txt), 64)]), "stsv1") { // a slip, not another text
+					l.out[len(l.out)-1].Publish = &explain.Publish{Name: Name(domain), Type: "TXT", Value: (&Record{ID: idOf(txt)}).String()}
+				}
 			}
 			continue
 		}

@@ -238,3 +238,20 @@ func FuzzParsePolicy(f *testing.F) {
 		}
 	})
 }
+
+// TestLintMeant: a text that was meant as a record is put right.
+func TestLintMeant(t *testing.T) {
+	for txt, want := range map[string]string{
+		"v=STSv1 id=2026-11-01": "v=STSv1; id=20261101;",
+		"v=stsv1; id=7;":        "v=STSv1; id=7;",
+		"v=spf1 -all":           "",
+	} {
+		got := ""
+		if all := mtasts.Lint(txt, "example.jp"); all[0].Publish != nil {
+			got = all[0].Publish.Value
+		}
+		if got != want {
+			t.Errorf("%q: publishes %q, want %q", txt, got, want)
+		}
+	}
+}

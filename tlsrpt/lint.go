@@ -26,6 +26,9 @@ func LintAll(txts []string, domain string) []explain.Finding {
 		if !Begins(txt) {
 			if n == 0 { // beside a record other texts are ignored
 				l.add(explain.Error, "tlsrpt.lint.not-tlsrpt", explain.Args{"text": explain.Clip(txt)}, txt)
+				if strings.Contains(strings.ToLower(txt[:min(len(txt), 64)]), "tlsrptv1") { // a slip, not another text
+					l.out[len(l.out)-1].Publish = &explain.Publish{Name: Name(domain), Type: "TXT", Value: meant(txt, domain).String()}
+				}
 			}
 			continue
 		}
@@ -100,4 +103,21 @@ func (l *linter) destinations(value string) []string {
 		}
 	}
 	return good
+}
+
+// meant is a record to the destinations that a text without the right version
+// names, or else to a mailbox of the domain.
+func meant(txt, domain string) *Record {
+	r := &Record{}
+	_, rua, _ := strings.Cut(txt[:min(len(txt), maxRecord)], "rua=")
+	rua, _, _ = strings.Cut(rua, ";")
+	for _, u := range split(rua) {
+		if u = strings.TrimSpace(u); fault(u) == nil {
+			r.RUA = append(r.RUA, u)
+		}
+	}
+	if len(r.RUA) == 0 {
+		r.RUA = []string{"mailto:tls-reports@" + domain}
+	}
+	return r
 }

@@ -133,3 +133,21 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestLintMeant: a text that was meant as a record is put right.
+func TestLintMeant(t *testing.T) {
+	for txt, want := range map[string]string{
+		"v=TLSRPTv1 rua=mailto:t@example.jp":  "v=TLSRPTv1; rua=mailto:t@example.jp;",
+		"v=tlsrptv1; rua=mailto:t@example.jp": "v=TLSRPTv1; rua=mailto:t@example.jp;",
+		"v=TLSRPTv1":                          "v=TLSRPTv1; rua=mailto:tls-reports@example.jp;",
+		"v=spf1 -all":                         "",
+	} {
+		got := ""
+		if all := tlsrpt.Lint(txt, "example.jp"); all[0].Publish != nil {
+			got = all[0].Publish.Value
+		}
+		if got != want {
+			t.Errorf("%q: publishes %q, want %q", txt, got, want)
+		}
+	}
+}
