@@ -176,7 +176,8 @@ func (w *walker) header(top bool) (Header, error) {
 			}
 			break
 		}
-		if top && len(buf) == 0 && (bytes.HasPrefix(line, []byte("From ")) || bytes.HasPrefix(line, []byte(">From "))) {
+		// "From :" is the field, in the obsolete form (RFC 5322 §4.5.2).
+		if top && len(buf) == 0 && (bytes.HasPrefix(line, []byte("From ")) || bytes.HasPrefix(line, []byte(">From "))) && fieldColon(line) < 0 {
 			if err == bufio.ErrBufferFull {
 				if err := w.skipLine(); err != nil {
 					return nil, err

@@ -202,6 +202,22 @@ func TestWalkReadSizes(t *testing.T) {
 }
 
 // TestRawHeader: what DKIM needs is there byte for byte.
+// TestObsoleteFrom: white space before the colon does not make a separator of
+// a mailbox out of the From field, not even in the first line (RFC 5322
+// §4.5.2).
+func TestObsoleteFrom(t *testing.T) {
+	for in, want := range map[string]string{
+		"From : a@b.example\nSubject: x\n\n":                            "a@b.example",
+		"From \t: a@b.example\n\n":                                       "a@b.example",
+		"From a@b.example Sat Nov 21 09:30:00 2026\nFrom : c@d.example\n": "c@d.example",
+	} {
+		h, _, err := Read(strings.NewReader(in), 0)
+		if err != nil || h.Get("From") != want {
+			t.Errorf("%q: From is %q, %v; want %q", in, h.Get("From"), err, want)
+		}
+	}
+}
+
 func TestRawHeader(t *testing.T) {
 	head := "A : b \r\n\tc\r\nSUBJECT: =?utf-8?Q?=E3=81=82?=\r\nX:\nempty:   \n"
 	err := Walk(strings.NewReader(head+"\nbody"), Limits{}, func(p *Part) error {

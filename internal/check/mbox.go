@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+
+	"sekimori/message"
 )
 
 // mailbox cuts an mbox file (RFC 4155) into its messages, in one pass.
@@ -155,14 +157,19 @@ func (m *mailbox) separator() bool {
 }
 
 // isFromLine tells a separator line: "From ", anything, a day of the week, a
-// month, and a time of day.
+// month, and a time of day (RFC 4155, appendix A); or, as some programs write
+// it, a date as in a Date field or as in RFC 3339. "From :" is a header field, in the obsolete form
+// (RFC 5322 §4.5.2).
 func isFromLine(line []byte) bool {
-	if !bytes.HasPrefix(line, []byte("From ")) {
+	if !bytes.HasPrefix(line, []byte("From ")) || message.IsFieldLine(line) {
 		return false
 	}
 	day := -1
 	for i := 5; i+8 <= len(line); i++ {
-		if line[i-1] == ' ' && line[i+3] == ' ' && line[i+7] == ' ' && oneOf(days, line[i:i+3]) && oneOf(months, line[i+4:i+7]) {
+		if line[i-1] != ' ' {
+			continue
+		}
+		if line[i+3] == ' ' && line[i+7] == ' ' && oneOf(days, line[i:i+3]) && oneOf(months, line[i+4:i+7]) || dated(line[i:]) {
 			day = i
 			break
 		}
@@ -182,6 +189,26 @@ const (
 	days   = "SunMonTueWedThuFriSat"
 	months = "JanFebMarAprMayJunJulAugSepOctNovDec"
 )
+
+// dated tells the start of "Mon, 1 Jan 2024" and of "2024-01-01".
+func dated(b []byte) bool {
+	if len(b) > 10 && b[4] == '-' && b[7] == '-' && (b[10] == 'T' || b[10] == ' ') {
+		for _, i := range [...]int{0, 1, 2, 3, 5, 6, 8, 9} {
+			if !digit(b[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	if len(b) < 11 || b[3] != ',' || b[4] != ' ' || !digit(b[5]) || !oneOf(days, b[:3]) {
+		return false
+	}
+	b = b[6:]
+	if digit(b[0]) {
+		b = b[1:]
+	}
+	return b[0] == ' ' && oneOf(months, b[1:4])
+}
 
 func oneOf(names string, b []byte) bool {
 	for i := 0; i+3 <= len(names); i += 3 {

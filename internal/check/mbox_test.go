@@ -54,6 +54,11 @@ func TestMailbox(t *testing.T) {
 		{"separators of other programs",
 			"From - Thu Jan 01 00:00:00 2015\nA: 1\n\n\nFrom user at example.com  Thu Jan  1 00:00:00 2015\nB: 2\n\n\nFrom a@b Thu Jan 1 00:00 +0000 2015\nC: 3\n\n",
 			[]string{"A: 1\n\n", "B: 2\n\n", "C: 3\n"}, []bool{false, false, false}},
+		{"dates of other programs",
+			"From a@b Thu, 1 Jan 2015 00:00:00 +0000\nA: 1\n\n\nFrom a@b 2015-01-01T00:00:00Z\nB: 2\n\n\nFrom a@b Thu, 01 Jan 2015 00:00\nC: 3\n\n",
+			[]string{"A: 1\n\n", "B: 2\n\n", "C: 3\n"}, []bool{false, false, false}},
+		{"a field that begins with From", separator + "A: 1\n\nx\n\nFrom : Sat Nov 21 09:30:00 2026\nB: 2\n",
+			[]string{"A: 1\n\nx\n\nFrom : Sat Nov 21 09:30:00 2026\nB: 2\n"}, []bool{false}},
 		{"long line", separator + "A: 1\n\n" + strings.Repeat("x", 3*readBuffer) + "\n\n" + separator + "B: 2\n\n", []string{"A: 1\n\n" + strings.Repeat("x", 3*readBuffer) + "\n", "B: 2\n"}, []bool{false, false}},
 	} {
 		for _, r := range []io.Reader{strings.NewReader(c.in), iotest.OneByteReader(strings.NewReader(c.in)), iotest.DataErrReader(strings.NewReader(c.in))} {
@@ -78,7 +83,7 @@ func TestMailbox(t *testing.T) {
 }
 
 func TestMailboxRefused(t *testing.T) {
-	for _, in := range []string{"", "A: 1\n\nx\n", "From here on\nA: 1\n", "\n" + separator + "A: 1\n\n"} {
+	for _, in := range []string{"", "A: 1\n\nx\n", "From here on\nA: 1\n", "From : a@b Sat Nov 21 09:30:00 2026\nA: 1\n", "From a@b Sat,\nA: 1\n", "From a 2015-01-01\nA: 1\n", "\n" + separator + "A: 1\n\n"} {
 		if got, _, _, err := cutAll(t, strings.NewReader(in)); len(got) > 0 {
 			t.Errorf("%q: %q, %v", in, got, err)
 		}
