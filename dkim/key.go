@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"filippo.io/bigmod"
+
 	"sekimori/taglist"
 )
 
@@ -38,6 +40,8 @@ type Key struct {
 	// Extra are the tags that this package does not know, "g" of the time
 	// before RFC 6376 among them; they mean nothing.
 	Extra taglist.List
+
+	modulus *bigmod.Modulus // of an RSA key, prepared; nil where crypto/rsa has to verify
 }
 
 // maxKeyRecord is how long a key record may be: one with an RSA key of 16,384
@@ -172,7 +176,7 @@ func (k *Key) decode(p string) *Error {
 		e.Step.Args["type"] = string(RSA)
 		return e
 	}
-	k.Public = pub
+	k.Public, k.modulus = pub, prepare(pub)
 	return nil
 }
 
@@ -361,7 +365,13 @@ var ErrMismatch = errors.New("the signature does not match")
 func (k *Key) Verify(a Algorithm, digest, sig []byte) error {
 	switch pub := k.Public.(type) {
 	case *rsa.PublicKey:
-		if a == RSASHA256 && rsa.VerifyPKCS1v15(pub, crypto.SHA256, digest, sig) == nil {
+		switch {
+		case a != RSASHA256:
+		case k.modulus != nil:
+			if verifyPrepared(k.modulus, pub.E, digest, sig) {
+				return nil
+			}
+		case rsa.VerifyPKCS1v15(pub, crypto.SHA256, digest, sig) == nil:
 			return nil
 		}
 	case ed25519.PublicKey:
