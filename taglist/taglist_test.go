@@ -69,7 +69,8 @@ func FuzzParse(f *testing.F) {
 	f.Add("v=1;;x; a=1; a=2 ;=")
 	f.Fuzz(func(t *testing.T, s string) {
 		list, faults := taglist.Parse(s)
-		if len(list)+len(faults) > 2*(strings.Count(s, ";")+1) {
+		// A tag may have a bad value and be a duplicate.
+		if len(list)+len(faults) > 3*(strings.Count(s, ";")+1) {
 			t.Fatalf("%d tags and %d faults in %q", len(list), len(faults), s)
 		}
 		for _, x := range list {
