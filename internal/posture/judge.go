@@ -147,7 +147,7 @@ func (in *inspection) verdict() Verdict {
 		return say(LevelAdvice, "posture.verdict-public-suffix")
 	case p.DMARC.Present == Unknown || p.DMARC.Enforced == Unknown:
 		return say(LevelUnknown, "posture.verdict-unknown")
-	case p.SPF.All == "+" && p.SPF.Valid != No && p.DMARC.Enforced == Yes:
+	case p.SPF.everybody && p.SPF.Valid != No && p.DMARC.Enforced == Yes:
 		v.Protected = No // everybody passes SPF, and so DMARC
 		return say(LevelError, "posture.verdict-plus-all")
 	case p.DMARC.Enforced == Yes && p.SendsMail == Yes && p.SPF.Valid == No && p.DKIM.Valid != Yes:

@@ -26,6 +26,7 @@ type SPF struct {
 	costs      []string // "include:example.com (4)", the dearest first
 	denies     bool     // authorises nobody
 	authorises bool     // authorises somebody
+	everybody  bool     // authorises whoever asks: +all, its own or included, or every address
 }
 
 func (s *SPF) init() { s.Records, s.Includes = []string{}, []string{} }
@@ -51,7 +52,19 @@ func (in *inspection) inspectSPF(ctx context.Context) {
 		in.authorised(r.Record, r.Includes, 0)
 		s.costs = costs(r.Includes)
 	}
+	s.everybody = s.All == "+"
 	for _, f := range r.Findings {
+		switch f.Code {
+		case "spf.inspect.include-all":
+			s.everybody = true
+		case "spf.lint.wide":
+			bits, ok := f.Args["bits"].(int64)
+			s.everybody = s.everybody || ok && bits == 0
+		case "spf.inspect.many-mx":
+			if s.Valid == Yes {
+				s.Valid = No // permerror for whoever is none of the first ten (§4.6.4)
+			}
+		}
 		// That there is no record is judged later, by what the domain does; a
 		// record that was not seen is unknown and nothing to find fault with.
 		if f.Code != "spf.inspect.none" && s.Present != Unknown {

@@ -185,6 +185,8 @@ func TestVerdict(t *testing.T) {
 		{mx + spf("v=spf1 mx -all") + dmarc("v=DMARC1; p=reject; t=y"), No, LevelWarning, "testing"},
 		{mx + spf("v=spf1 mx -all") + dmarc("v=DMARC1; p=rejekt"), No, LevelError, "from-open"},
 		{mx + spf("v=spf1 mx +all") + dmarc("v=DMARC1; p=reject"), No, LevelError, "plus-all"},
+		{mx + spf("v=spf1 include:i.example -all") + dmarc("v=DMARC1; p=reject") + `i.example. IN TXT "v=spf1 +all"`, No, LevelError, "plus-all"},
+		{mx + spf("v=spf1 ip4:0.0.0.0/0 -all") + dmarc("v=DMARC1; p=reject"), No, LevelError, "plus-all"},
 		{mx + spf("v=spf1 mx ip4:nonsense -all") + dmarc("v=DMARC1; p=reject"), Yes, LevelOK, "refused"}, // DKIM holds
 		{"x.example. IN MX 1 x.example.\nx.example. IN A 192.0.2.1\n" + spf("v=spf1 mx ip4:nonsense -all") + dmarc("v=DMARC1; p=reject"), Yes, LevelWarning, "own-at-risk"},
 		{spf("v=spf1 -all") + dmarc("v=DMARC1; p=reject"), Yes, LevelOK, "silent"},
@@ -406,5 +408,16 @@ func TestSPFAdvice(t *testing.T) {
 				t.Errorf("%q: %v", tt.zone, f.Args)
 			}
 		}
+	}
+}
+
+// TestManyMX: an mx of more than ten hosts is a permerror for most.
+func TestManyMX(t *testing.T) {
+	zone := "x.example. IN TXT \"v=spf1 mx -all\"\n"
+	for i := range 11 {
+		zone += fmt.Sprintf("x.example. IN MX 1 m%d.x.example.\nm%d.x.example. IN A 192.0.2.%d\n", i, i, i)
+	}
+	if p := inspectZone(t, zone, Options{Frugal: true}); p.SPF.Valid != No || p.SPF.Level != LevelError {
+		t.Errorf("valid %s, level %s", p.SPF.Valid, p.SPF.Level)
 	}
 }
