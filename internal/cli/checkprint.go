@@ -47,7 +47,11 @@ func (e *Env) printPosture(w io.Writer, p *posture.Posture, input string) {
 		title += " " + e.text("cli.check.taken", explain.Args{"input": input})
 	}
 	fmt.Fprintln(w, title)
-	wrap(w, width, mark(p.Verdict.Level)+" ", e.Lang.Step(p.Verdict.Step))
+	verdict := p.Verdict.Step
+	if p.Unicode != "" {
+		verdict.Args = explain.Args{"domain": p.Unicode} // the title has both forms
+	}
+	wrap(w, width, mark(p.Verdict.Level)+" ", e.Lang.Step(verdict))
 	wrap(w, width, "  ", e.text("cli.check.sends."+string(p.SendsMailReason), nil))
 	fmt.Fprintln(w)
 	for _, t := range posture.Topics {
@@ -55,7 +59,7 @@ func (e *Env) printPosture(w io.Writer, p *posture.Posture, input string) {
 		lead := "  " + mark(p.Topic(t).Level) + " " + head + strings.Repeat(" ", max(1, 9-len(head)))
 		wrap(w, width, lead, e.topicLine(p, t))
 	}
-	shown := map[explain.Publish]bool{}
+	shown := said{map[explain.Publish]bool{}, map[string]bool{}}
 	for _, g := range []explain.Grade{explain.Error, explain.Warning, explain.Advice} {
 		n := p.Count(g)
 		if n == 0 {
@@ -104,25 +108,38 @@ func (e *Env) printRecords(w io.Writer, p *posture.Posture) {
 	}
 }
 
+// said is what need not be written again.
+type said struct {
+	records map[explain.Publish]bool
+	whys    map[string]bool
+}
+
 // printFinding writes what is wrong, why it matters and what to publish. A
-// record that several findings lead to is written once.
-func (e *Env) printFinding(w io.Writer, f posture.Finding, shown map[explain.Publish]bool) {
+// reason, or a record, that several findings have is written once.
+func (e *Env) printFinding(w io.Writer, f posture.Finding, shown said) {
 	width := e.width()
 	fmt.Fprintln(w)
 	topic := e.text("cli.check.topic."+string(f.Topic), nil)
-	if f.Name != "" {
-		topic += " (" + f.Name + ")"
+	text := e.Lang.Step(f.Step)
+	switch {
+	case f.Name != "":
+		text = e.text("cli.check.finding", explain.Args{"topic": topic + " (" + f.Name + ")", "text": text})
+	case !strings.HasPrefix(text, topic+" "): // or it would begin with the same word twice
+		text = e.text("cli.check.finding", explain.Args{"topic": topic, "text": text})
 	}
-	wrap(w, width, gradeMark(f.Grade)+" ", e.text("cli.check.finding", explain.Args{"topic": topic, "text": e.Lang.Step(f.Step)}))
-	if why := f.Code + ".why"; e.Lang.Has(why) {
-		wrap(w, width, "    ", e.text(why, f.Args))
+	wrap(w, width, gradeMark(f.Grade)+" ", text)
+	if code := f.Code + ".why"; e.Lang.Has(code) {
+		if why := e.text(code, f.Args); !shown.whys[why] {
+			shown.whys[why] = true
+			wrap(w, width, "    ", why)
+		}
 	}
 	switch p := f.Publish; {
 	case p == nil:
-	case shown[*p]:
+	case shown.records[*p]:
 		wrap(w, width, "    ", e.text("cli.check.published-above", nil))
 	default:
-		shown[*p] = true
+		shown.records[*p] = true
 		wrap(w, width, "    ", e.text("cli.check.publish", explain.Args{"name": p.Name, "type": p.Type}))
 		fmt.Fprintln(w, "      "+p.Value)
 	}
@@ -207,6 +224,8 @@ func (e *Env) dmarcLine(p *posture.Posture) string {
 	switch {
 	case d.Present == posture.No:
 		return e.text("cli.check.absent", nil)
+	case d.Valid == posture.No && d.Policy != "": // RFC 9989 §4.10.1: for the sake of its reports
+		return e.text("cli.check.dmarc.rescued", args)
 	case d.Valid == posture.No:
 		return e.text("cli.check.invalid", nil)
 	case d.Inherited == posture.Yes && d.Testing:
@@ -274,7 +293,7 @@ func (e *Env) mxLine(p *posture.Posture) string {
 			}
 		}
 		const most = 4
-		if n := len(hosts) - most; n > 0 {
+		if n := max(m.Count, len(hosts)) - most; len(hosts) > most { // not all are looked at
 			return e.text("cli.check.mx.more", explain.Args{"hosts": hosts[:most], "n": int64(n)})
 		}
 		return e.Lang.List(hosts)

@@ -68,7 +68,7 @@ func (in *inspection) soften(say func(explain.Grade, string, string, string)) {
 		}
 	}
 	d.meant = string(p)
-	say(explain.Advice, "posture.dmarc-not-in-force", "RFC 9989 §4.10.1", now)
+	say(explain.Warning, "posture.dmarc-not-in-force", "RFC 9989 §4.10.1", now)
 }
 
 // judgeDMARC needs to know whether the domain sends mail.
