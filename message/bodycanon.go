@@ -1,7 +1,6 @@
 package message
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -158,19 +157,7 @@ func (c *bodyCanon) writeSimple(p []byte) {
 
 // simpleRun returns how much of p stays as it is, whatever follows p.
 func (c *bodyCanon) simpleRun(p []byte) int {
-	end := len(p)
-	for i := 0; ; {
-		k := bytes.IndexByte(p[i:], '\n')
-		if k < 0 {
-			break
-		}
-		k += i
-		if k == 0 || p[k-1] != '\r' {
-			end = k // a bare LF
-			break
-		}
-		i = k + 1
-	}
+	end := bareLF(p)
 	// Line ends at the end may turn out to be those of empty lines: all but
 	// the one that ends a line with something in it.
 	if end > 0 && p[end-1] == '\r' {
@@ -189,6 +176,38 @@ func (c *bodyCanon) simpleRun(p []byte) int {
 		end -= 2
 	}
 	return end
+}
+
+// bareLF returns the index of the first LF of p without a CR before it; len(p)
+// if there is none. It looks at sixteen octets at a time.
+func bareLF(p []byte) int {
+	const lf = '\n' * every
+	i := 0
+	for i+16 <= len(p) {
+		q := p[i : i+16 : i+16]
+		a, b := binary.LittleEndian.Uint64(q)^lf, binary.LittleEndian.Uint64(q[8:])^lf
+		// The top bit is set in octets that are 0, the lowest being exact.
+		ma, mb := (a-every)&^a&tops, (b-every)&^b&tops
+		switch {
+		case ma|mb == 0:
+			i += 16
+			continue
+		case ma != 0:
+			i += bits.TrailingZeros64(ma) / 8
+		default:
+			i += 8 + bits.TrailingZeros64(mb)/8
+		}
+		if i == 0 || p[i-1] != '\r' {
+			return i
+		}
+		i++
+	}
+	for ; i < len(p); i++ {
+		if p[i] == '\n' && (i == 0 || p[i-1] != '\r') {
+			return i
+		}
+	}
+	return i
 }
 
 // writeRelaxed: white space at the ends of lines goes, elsewhere a run of it
