@@ -44,7 +44,7 @@ func (e *Env) printPosture(w io.Writer, p *posture.Posture, input string) {
 	width := e.width()
 	title := shownDomain(p.Domain)
 	if input != "" {
-		title += " " + e.text("cli.check.taken", explain.Args{"input": input})
+		title = e.text("cli.check.taken", explain.Args{"domain": title, "input": input})
 	}
 	fmt.Fprintln(w, title)
 	verdict := p.Verdict.Step
@@ -271,7 +271,7 @@ func (e *Env) dkimLine(p *posture.Posture) string {
 func (e *Env) keyName(k posture.Key) string {
 	switch {
 	case k.Valid == posture.No:
-		return k.Selector + " " + e.text("cli.check.dkim.bad", nil)
+		return e.text("cli.check.dkim.bad", explain.Args{"selector": k.Selector})
 	case k.Type == "rsa":
 		return fmt.Sprintf("%s (RSA %d)", k.Selector, k.Bits)
 	case k.Type != "":

@@ -2,6 +2,7 @@ package posture
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"sekimori/dns"
@@ -105,11 +106,24 @@ func (in *inspection) judgeTransport() {
 	}
 	name := in.name.String()
 	if in.MTASTS.Present == No {
-		in.find(TopicMTASTS, explain.Finding{Grade: explain.Advice, Step: explain.Step{Code: "posture.mta-sts-missing", Args: in.args(), Ref: "RFC 8461 §3"},
+		args := in.args()
+		args["hosts"] = in.hosts()
+		in.find(TopicMTASTS, explain.Finding{Grade: explain.Advice, Step: explain.Step{Code: "posture.mta-sts-missing", Args: args, Ref: "RFC 8461 §3"},
 			Publish: in.publish(mtasts.Name(name), "TXT", (&mtasts.Record{ID: "1"}).String())})
 	}
 	if in.TLSRPT.Present == No {
 		in.find(TopicTLSRPT, explain.Finding{Grade: explain.Advice, Step: explain.Step{Code: "posture.tls-rpt-missing", Args: in.args(), Ref: "RFC 8460 §3"},
 			Publish: in.publish(tlsrpt.Name(name), "TXT", (&tlsrpt.Record{RUA: []string{"mailto:tls-reports@" + name}}).String())})
 	}
+}
+
+// hosts are the names of the MX hosts, each once.
+func (in *inspection) hosts() []string {
+	out := []string{}
+	for _, h := range in.MX.Hosts {
+		if n := explain.Clip(h.Host); n != "" && !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	return out
 }
