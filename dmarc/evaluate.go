@@ -26,8 +26,9 @@ func (v *Verifier) Evaluate(ctx context.Context, d *Discovery, passed []Identifi
 	}
 	r.Steps = append(make([]explain.Step, 0, len(d.steps)+len(passed)+3), d.steps...)
 	if d.status != "" {
-		if d.status == NoRecord && d.Domain.IsZero() {
-			// The whole walk was done: nothing more is asked.
+		if d.status == NoRecord {
+			// §4.10.2: it does not depend on whether a policy applies. Mostly
+			// the whole walk was done, and nothing more is asked.
 			r.Organizational, _ = d.Organizational(ctx, d.Author)
 		}
 		r.PolicyDomain = domain.Name{}

@@ -41,8 +41,8 @@ const maxTrace = 200
 // of a hop inside the receiving organisation is passed over: one without a
 // client address that took the message from the host itself or from a local
 // program, or over LMTP or MAPI; one with a client address that is
-// loopback, private (RFC 1918, 4193), link-local, shared (RFC 6598), or in a
-// network of trust. The first that is left is the border: its client is the
+// loopback, private (RFC 1918, 4193), link-local, shared (RFC 6598), that of a
+// host inside Microsoft 365, or in a network of trust. The first that is left is the border: its client is the
 // address, its "from" name the HELO. A field that names a client and hides its
 // address ends the search, because everything below the border may have been
 // written by the sender.
@@ -151,11 +151,31 @@ func (t *trace) internal(r message.Received) bool {
 			!strings.Contains(with, "SMTP") && (strings.EqualFold(r.Helo, r.By) || strings.EqualFold(r.Helo, "localhost"))
 	}
 	ip := r.IP.Unmap().WithZone("")
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || shared.Contains(ip) {
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() || shared.Contains(ip) || microsoft(r, ip) {
 		return true
 	}
 	for _, p := range t.trust {
 		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// microsoft tells a hop inside Microsoft 365, whose hosts speak to each other
+// over public addresses. No client from outside reaches the hosts that write
+// such a field: the border has names under mail.protection.outlook.com.
+func microsoft(r message.Received, ip netip.Addr) bool {
+	return microsoft365.Contains(ip) && within(r.By, "prod.outlook.com", "outlook.office365.com") &&
+		within(r.Helo, "prod.outlook.com", "prod.protection.outlook.com")
+}
+
+var microsoft365 = netip.MustParsePrefix("2603:1000::/24")
+
+// within reports whether a host is below one of the domains.
+func within(host string, domains ...string) bool {
+	for _, d := range domains {
+		if n := len(host) - len(d); n > 1 && host[n-1] == '.' && strings.EqualFold(host[n:], d) {
 			return true
 		}
 	}

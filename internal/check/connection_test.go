@@ -60,7 +60,13 @@ func TestDerive(t *testing.T) {
 			"Return-Path: <a@bank.example>\nReceived: from mx.bank.example (mx.bank.example. [192.0.2.10])\n        by mx.google.example with ESMTPS id x-20si1\n        for <x@gmail.example>\n        (version=TLS1_3 cipher=TLS_AES_256_GCM_SHA384 bits=256/256);\n        Sat, 21 Nov 2026 01:29:00 -0800 (PST)\n" +
 			"Received-SPF: pass (google.example: domain of a@bank.example designates 192.0.2.10 as permitted sender) client-ip=192.0.2.10;\n",
 			Input{}, "", "192.0.2.10", "mx.bank.example", "a@bank.example", "ip-from-received helo-from-received mail-from-field"},
-		// Inside Microsoft 365 hosts speak over public addresses. Without
+		{"microsoft 365", strings.Replace(strings.ReplaceAll(exchange, "outlook.example", "outlook.com"), "\nReceived: from mx", "\nReceived: from AM1FFO11.eop-eur04.prod.protection.outlook.com (2603:10a6:208:1::2) by AM0PR04MB1.outlook.office365.com (2603:10a6:208:1::1) with Microsoft SMTP Server id 15.20 via Frontend Transport; Sat, 21 Nov 2026 09:29:01 +0000\nReceived: from mx", 1),
+			Input{}, "", "192.0.2.10", "mx.bank.example", "a@bank.example", "ip-from-received helo-from-received mail-from-field"},
+		{"a client that says it is inside microsoft 365", "Received: from X.prod.outlook.com (2603:1030::1) by AM1FFO11.mail.protection.outlook.com (10.152.0.1) with Microsoft SMTP Server; Sat, 21 Nov 2026 09:29:01 +0000\n" + border,
+			Input{}, "", "2603:1030::1", "X.prod.outlook.com", "?", "ip-from-top-received helo-from-received mail-from-unknown"},
+		{"a client of that network elsewhere", "Received: from X.prod.outlook.com (X [IPv6:2603:1030::1]) by mx.receiver.example (Postfix) with ESMTPS; Sat, 21 Nov 2026 09:29:01 +0000\n" + border,
+			Input{}, "", "2603:1030::1", "X.prod.outlook.com", "?", "ip-from-top-received helo-from-received mail-from-unknown"},
+		// Elsewhere hosts may speak over public addresses too. Without
 		// --trust the envelope sender is unknown, and SPF is left alone.
 		{"exchange online", exchange, Input{}, "", "2603:10a6:208:1::1", "AM0PR04MB1.eurprd04.prod.outlook.example", "?", "ip-from-top-received helo-from-received mail-from-unknown"},
 		{"exchange online, trusted", exchange, Input{}, "2603:1000::/24", "192.0.2.10", "mx.bank.example", "a@bank.example", "ip-from-received helo-from-received mail-from-field"},

@@ -144,7 +144,11 @@ func (v *Verdict) spfStep() explain.Step {
 		}
 		return s
 	}
-	return explain.Step{Code: "check.spf", Ref: "RFC 7208 §2.4", Children: v.SPF.Steps,
+	code := "check.spf"
+	if v.Input.NullSender {
+		code = "check.spf-null-sender"
+	}
+	return explain.Step{Code: code, Ref: "RFC 7208 §2.4", Children: v.SPF.Steps,
 		Args: explain.Args{"result": string(v.SPF.Status), "domain": clip(v.SPF.Domain)}}
 }
 

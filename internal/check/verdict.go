@@ -80,6 +80,12 @@ func (v *Verdict) evaluate(ctx context.Context, n *Checking, results []dkim.Resu
 	}
 	v.DMARC = n.checker.dmarc.Evaluate(ctx, n.discovery, ids)
 	for i, r := range results {
+		if v.DMARC.Status == dmarc.NoRecord {
+			// Without a record on the way, a name is an organizational domain
+			// of its own (RFC 9989 §4.10.2): only the same name is aligned.
+			v.DKIM[i].Aligned = r.Status == dkim.Pass && r.Domain == v.DMARC.From
+			continue
+		}
 		if counts(r) {
 			if first < len(v.DMARC.Alignments) {
 				v.DKIM[i].Aligned = v.DMARC.Alignments[first].Aligned

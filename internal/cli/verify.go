@@ -127,7 +127,8 @@ func (f *verifyFlags) batch(senderGiven bool) (*check.Batch, error) {
 	case "received":
 		b.AtReceived = true
 	default:
-		t, err := time.Parse(time.RFC3339, f.when)
+		// RFC 3339 §5.6: "t" and "z" may be in lower case.
+		t, err := time.Parse(time.RFC3339, strings.ToUpper(f.when))
 		if err != nil {
 			return nil, fmt.Errorf("--time %s: want \"received\" or a date such as 2026-11-21T09:30:00Z", f.when)
 		}
