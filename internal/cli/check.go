@@ -44,7 +44,12 @@ func newCheck(e *Env) *cobra.Command {
 		if len(selectors) > posture.MaxSelectors {
 			return usage(fmt.Errorf("--selector: %d selectors, at most %d are asked", len(selectors), posture.MaxSelectors))
 		}
-		for _, s := range selectors {
+		for i, s := range selectors {
+			// Who copies the whole name of the record means its selector.
+			if at := strings.Index(strings.ToLower(s), "._domainkey"); at > 0 {
+				s = s[:at]
+				selectors[i] = s
+			}
 			if _, err := domain.Parse(s); err != nil {
 				return usage(fmt.Errorf("--selector %q: want the name before \"._domainkey\", as s= of a signature has it", s))
 			}
@@ -174,6 +179,7 @@ func takeDomain(s string) item {
 		it.err = fmt.Errorf("%s is a URL: give the domain alone, such as example.jp", quote(s))
 		return it
 	}
+	text = strings.ReplaceAll(text, "＠", "@")
 	if i := strings.LastIndexByte(text, '@'); i >= 0 {
 		text = text[i+1:]
 	}
@@ -182,7 +188,21 @@ func takeDomain(s string) item {
 		return it
 	}
 	it.name, it.err = domain.Parse(text)
+	if of := owner(it.name.String()); it.err == nil && of != "" {
+		it.name, it.err = domain.Name{}, fmt.Errorf("%s is the name of a record: give the domain, %s", quote(s), of)
+	}
 	return it
+}
+
+// owner is the domain whose record stands at a name, where the name says that
+// it is that of a record; "" elsewhere.
+func owner(name string) string {
+	for _, label := range [...]string{"_domainkey.", "_dmarc.", "_mta-sts.", "_smtp._tls.", "_bimi."} {
+		if i := strings.Index(name, label); i == 0 || i > 0 && name[i-1] == '.' {
+			return name[i+len(label):]
+		}
+	}
+	return ""
 }
 
 func quote(s string) string {
@@ -239,7 +259,7 @@ func (c *checking) write(j *job) error {
 	}
 	// What was taken is said where it is not what was given.
 	input := ""
-	if strings.Contains(j.input, "@") {
+	if strings.ContainsAny(j.input, "@＠") {
 		input = j.input
 	}
 	if c.asJSON {

@@ -52,6 +52,10 @@ func TestCheckStatus(t *testing.T) {
 		{"nowhere.example", "", StatusNegative},
 		{"https://good.example/", "", StatusUsage},
 		{"192.0.2.1", "", StatusUsage},
+		{"_dmarc.good.example", "", StatusUsage},
+		{"s1._domainkey.good.example", "", StatusUsage},
+		{"_spf.good.example", "", StatusNegative}, // a domain like others
+		{"ｕｓｅｒ＠ｇｏｏｄ．ｅｘａｍｐｌｅ", "", StatusDone},
 		{"good..example", "", StatusUsage},
 		{"", "", StatusUsage},
 		{"good.example --selector a.b/c", "", StatusUsage},
@@ -148,4 +152,13 @@ func FuzzReadDomains(f *testing.F) {
 			t.Errorf("%d domains from %d lines", n, most)
 		}
 	})
+}
+
+// TestCheckSelector: the whole name of a key record stands for its selector.
+func TestCheckSelector(t *testing.T) {
+	for _, s := range []string{"s1", "s1._domainkey", "s1._domainkey.good.example."} {
+		if st, out, _ := runCheck(t, "", "good.example", "--json", "--selector", s); st != StatusDone || !strings.Contains(out, `"origin": "given"`) || strings.Contains(out, "selector-missing") {
+			t.Errorf("--selector %s: status %d\n%s", s, st, out)
+		}
+	}
 }
