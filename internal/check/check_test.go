@@ -171,6 +171,16 @@ func TestExtremes(t *testing.T) {
 
 // TestHostileValues: what a sender writes does not get out of its place in the
 // Authentication-Results field, nor into a terminal.
+// TestInternationalHelo: the field is ASCII whatever the client called itself.
+func TestInternationalHelo(t *testing.T) {
+	for helo, want := range map[string]string{"関守.example": "smtp.helo=xn--39sz56k.example;", "関 守\xff": "smtp.helo=\"? ??\";"} {
+		v := (&Checker{Resolver: bankResolver(t)}).Begin(context.Background(), Input{IP: netip.MustParseAddr("192.0.2.10"), Helo: helo, MailFrom: "a@bank.example"}, nil).Finish(context.Background())
+		if field := v.AuthenticationResults(); !strings.Contains(field, want) {
+			t.Errorf("%q: %s", helo, field)
+		}
+	}
+}
+
 func TestHostileValues(t *testing.T) {
 	in := Input{IP: netip.MustParseAddr("192.0.2.10"), Helo: "x\"; dmarc=pass header.from=bank.example\r\nX-Evil: 1", MailFrom: "a\r\nb@evil\x1b[31m.example; spf=pass"}
 	v, err := (&Checker{Resolver: bankResolver(t), Helo: true}).Check(context.Background(), in, strings.NewReader(strings.ReplaceAll(sized(t, 10), "info@bank.example", "info@b\x1b[2Jank.example")))

@@ -3,10 +3,12 @@ package check
 import (
 	"encoding/base64"
 	"strconv"
+	"strings"
 
 	"sekimori/arc"
 	"sekimori/authres"
 	"sekimori/dkim"
+	"sekimori/domain"
 )
 
 // AuthenticationResults returns the value of the Authentication-Results field
@@ -28,7 +30,7 @@ func (v *Verdict) results() *authres.Results {
 			x.Props = append(x.Props, authres.Prop{Type: "smtp", Name: "mailfrom", Value: v.SPF.Domain})
 		}
 		if v.Input.Helo != "" {
-			x.Props = append(x.Props, authres.Prop{Type: "smtp", Name: "helo", Value: v.Input.Helo})
+			x.Props = append(x.Props, authres.Prop{Type: "smtp", Name: "helo", Value: inASCII(v.Input.Helo)})
 		}
 		r.Results = append(r.Results, x)
 	}
@@ -58,6 +60,27 @@ func (v *Verdict) results() *authres.Results {
 	}
 	r.Results = append(r.Results, x)
 	return r
+}
+
+// inASCII is a host name for a field that must be understood where the message
+// itself is not internationalized (RFC 8616 §5): in A-labels, or with what is
+// no domain name replaced.
+func inASCII(host string) string {
+	for i := 0; i < len(host); i++ {
+		if host[i] < 0x80 {
+			continue
+		}
+		if n, err := domain.Parse(host); err == nil {
+			return n.String()
+		}
+		return strings.Map(func(r rune) rune {
+			if r >= 0x80 {
+				return '?'
+			}
+			return r
+		}, host)
+	}
+	return host
 }
 
 func (s *Signature) result() authres.Result {
