@@ -85,7 +85,7 @@ func TestLint(t *testing.T) {
 			"uri-many empty split", ""},
 		{"v=DMARC1; p=reject; x=a\x01b" + rua, "octet unknown", ""},
 		{"v=DMARC1; p=reject; t=yes; psd=no; aspf=Strict" + rua, "value value value", "v=DMARC1; p=reject; aspf=s" + rua + "; psd=n; t=y"},
-		{"v=­DMARC1; p=‐reject、rua=mailto:d@example.jp", "not-ascii policy-value semicolon", "v=DMARC1; p=reject" + rua},
+		{"v=\u00adDMARC1; p=‐reject、rua=mailto:d@example.jp", "not-ascii policy-value semicolon", "v=DMARC1; p=reject" + rua},
 		// Something else.
 		{"v=spf1 -all", "not-dmarc", "v=DMARC1; p=none; rua=mailto:dmarc-reports@example.jp"},
 		{"", "not-dmarc", "v=DMARC1; p=none; rua=mailto:dmarc-reports@example.jp"},

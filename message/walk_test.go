@@ -207,8 +207,8 @@ func TestWalkReadSizes(t *testing.T) {
 // §4.5.2).
 func TestObsoleteFrom(t *testing.T) {
 	for in, want := range map[string]string{
-		"From : a@b.example\nSubject: x\n\n":                            "a@b.example",
-		"From \t: a@b.example\n\n":                                       "a@b.example",
+		"From : a@b.example\nSubject: x\n\n":                              "a@b.example",
+		"From \t: a@b.example\n\n":                                        "a@b.example",
 		"From a@b.example Sat Nov 21 09:30:00 2026\nFrom : c@d.example\n": "c@d.example",
 	} {
 		h, _, err := Read(strings.NewReader(in), 0)

@@ -14,8 +14,6 @@ type mail struct {
 
 func (m mail) String() string { return strings.Join(m.fields, "") + "\r\n" + m.body }
 
-func (m mail) clone() mail { return mail{fields: append([]string(nil), m.fields...), body: m.body} }
-
 // index returns a field's place, the last of its name, or -1.
 func (m mail) index(name string) int {
 	for i := len(m.fields) - 1; i >= 0; i-- {
