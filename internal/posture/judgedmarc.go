@@ -97,6 +97,9 @@ func (in *inspection) judgeDMARC() {
 			}
 		}
 	}
+	if d.Inherited == Yes && d.PolicyTag != "p" {
+		in.drop(TopicDMARC, "dmarc.lint.p-none") // of the domain above, and nothing to this one
+	}
 	in.soften(say)
 	failed := slices.ContainsFunc(*in.findings[TopicDMARC], func(f Finding) bool { return f.Grade == explain.Error })
 	switch {

@@ -421,3 +421,28 @@ func TestManyMX(t *testing.T) {
 		t.Errorf("valid %s, level %s", p.SPF.Valid, p.SPF.Level)
 	}
 }
+
+// TestPolicyHost: whether the policy can be fetched is unknown where its host
+// does not answer.
+func TestPolicyHost(t *testing.T) {
+	const zone = "x.example. IN MX 1 m.x.example.\nm.x.example. IN A 192.0.2.1\n_mta-sts.x.example. IN TXT \"v=STSv1; id=1\"\n"
+	for more, want := range map[string]State{
+		"":                                      No,
+		"mta-sts.x.example. IN A 192.0.2.1":     Yes,
+		"mta-sts.x.example. IN TYPE65280 \\# 0": Unknown,
+	} {
+		if p := inspectZone(t, zone+more, Options{Frugal: true}); p.MTASTS.PolicyHost != want || p.MTASTS.Valid != want {
+			t.Errorf("%q: host %s, valid %s, want %s", more, p.MTASTS.PolicyHost, p.MTASTS.Valid, want)
+		}
+	}
+}
+
+// TestInheritedNone: p=none of a domain above is nothing to one that its sp
+// protects.
+func TestInheritedNone(t *testing.T) {
+	p := Inspect(t.Context(), open(t, "s.x.example. IN MX 1 m.x.example.\nm.x.example. IN A 192.0.2.1\n"+
+		`_dmarc.x.example. IN TXT "v=DMARC1; p=none; sp=reject; rua=mailto:r@x.example"`), name(t, "s.x.example"), Options{Frugal: true})
+	if p.DMARC.Policy != "reject" || p.DMARC.Level != LevelOK {
+		t.Errorf("policy %s, level %s, findings %+v", p.DMARC.Policy, p.DMARC.Level, p.Findings)
+	}
+}

@@ -80,7 +80,10 @@ func (in *inspection) inspectMTASTS(ctx context.Context) {
 		_, err = b.Lookup(ctx, host, dns.AAAA)
 	}
 	m.PolicyHost = present(err)
-	if m.PolicyHost == No {
+	switch {
+	case m.PolicyHost == Unknown && m.Valid == Yes:
+		m.Valid = Unknown
+	case m.PolicyHost == No:
 		m.Valid = No
 		in.find(TopicMTASTS, explain.Finding{Grade: explain.Error, Step: explain.Step{
 			Code: "posture.mta-sts-host-missing", Args: explain.Args{"host": host}, Ref: "RFC 8461 §3.3"}})
