@@ -323,7 +323,7 @@ func (l *linter) policies(r, fixed *Record) *Record {
 		}
 		if _, ok := policy(v); !ok {
 			// §4.10.1: one bad policy, and the record counts as p=none or not at all.
-			l.add(explain.Error, "dmarc.lint.policy-value", explain.Args{"tag": tag, "value": clip(v)}, "RFC 9989 §4.10.1", clip(tag+"="+v))
+			l.add(explain.Error, "dmarc.lint.policy-value", explain.Args{"tag": tag, "value": written(v)}, "RFC 9989 §4.10.1", clip(tag+"="+v))
 			fixed = fixed.With(tag, string(meant(v)))
 		}
 	}
@@ -364,6 +364,14 @@ func (l *linter) policies(r, fixed *Record) *Record {
 		}
 	}
 	return fixed
+}
+
+// written is a value as a sentence can hold it.
+func written(v string) string {
+	if v == "" {
+		return `""`
+	}
+	return clip(v)
 }
 
 // meant guesses the policy behind a misspelt one; none where it cannot.

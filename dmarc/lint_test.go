@@ -61,6 +61,7 @@ func TestLint(t *testing.T) {
 		{"v=DMARC1; p=reject; psd=n" + rua, "", ""},
 		// Values and what is abolished.
 		{"v=DMARC1; p=reject; adkim=strict; t=1; psd=x" + rua, "value value value", "v=DMARC1; p=reject; adkim=s" + rua},
+		{"v=DMARC1; p=none; sp=" + rua, "policy-value p-none np", "v=DMARC1; p=none; sp=none" + rua},
 		{"v=DMARC1; p=reject; pct=100; rf=afrf; ri=86400" + rua, "historic historic historic", "v=DMARC1; p=reject" + rua},
 		{"v=DMARC1; p=reject; pct=20" + rua, "pct", "v=DMARC1; p=reject" + rua + "; t=y; pct=20"},
 		{"v=DMARC1; p=reject; t=y; pct=20" + rua, "testing", ""}, // as advised

@@ -197,6 +197,8 @@ func (in *inspection) judgeSPF() {
 		// There is a text that was meant as the record; with it put right there is one.
 	case p.SendsMail == No:
 		say(explain.Warning, "posture.spf-missing-silent", "RFC 7208 §10.1.2", "v=spf1 -all")
+	case p.SendsMail == Unknown && p.DMARC.Enforced == Yes: // forged mail is stopped without it
+		say(explain.Warning, "posture.spf-missing-unclear", "RFC 7208 §10.1.2", "v=spf1 -all")
 	case p.SendsMail == Unknown:
 		say(explain.Error, "posture.spf-missing-unclear", "RFC 7208 §10.1.2", "v=spf1 -all")
 	default:
@@ -253,6 +255,8 @@ func (in *inspection) judgeDKIM() {
 		}
 	case d.Present == Yes && d.Evidence == EvidenceKey && d.Valid == No:
 		say(explain.Error, "posture.dkim-unusable", "RFC 6376 §3.6.1")
+	case d.Evidence == EvidenceNone && d.Domainkey == No && d.SelectorsUnknown == 0 && in.SendsMail == Unknown:
+		say(explain.Advice, "posture.dkim-missing-unclear", "RFC 6376 §3.6.2.1")
 	case d.Evidence == EvidenceNone && d.Domainkey == No && d.SelectorsUnknown == 0:
 		say(explain.Warning, "posture.dkim-missing", "RFC 6376 §3.6.2.1")
 	case d.Evidence == EvidenceNone && d.Domainkey == Yes && d.SelectorsUnknown == 0:

@@ -446,3 +446,19 @@ func TestInheritedNone(t *testing.T) {
 		t.Errorf("policy %s, level %s, findings %+v", p.DMARC.Policy, p.DMARC.Level, p.Findings)
 	}
 }
+
+// TestUnclear: a web server's name under a domain that is protected owes little.
+func TestUnclear(t *testing.T) {
+	const www = "s.x.example. IN A 192.0.2.1\n"
+	for zone, want := range map[string]explain.Grade{
+		www + `_dmarc.x.example. IN TXT "v=DMARC1; p=reject; rua=mailto:r@x.example"`: explain.Warning,
+		www: explain.Error,
+	} {
+		p := Inspect(t.Context(), open(t, zone), name(t, "s.x.example"), Options{Frugal: true})
+		for _, f := range p.Findings {
+			if f.Topic == TopicSPF && f.Grade != want || f.Topic == TopicDKIM && f.Grade != explain.Advice {
+				t.Errorf("%q: %s %s", zone, f.Grade, f.Code)
+			}
+		}
+	}
+}
