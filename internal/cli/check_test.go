@@ -17,6 +17,8 @@ mx.good.example.     IN A 192.0.2.1
 good.example.        IN TXT "v=spf1 mx -all"
 _dmarc.good.example. IN TXT "v=DMARC1; p=reject; rua=mailto:d@good.example"
 s1._domainkey.good.example. IN TXT "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+deep.example.        IN TXT "v=spf1 a:a.example a:b.example a:c.example a:d.example a:e.example a:f.example a:g.example a:h.example a:i.example a:j.example mx -all"
+deep.example.        IN MX 10 mx.good.example.
 open.example.        IN MX 10 mx.good.example.
 slow.example.        IN TYPE65280 \# 0
 _dmarc.slow.example. IN TYPE65280 \# 0
@@ -152,6 +154,13 @@ func FuzzReadDomains(f *testing.F) {
 			t.Errorf("%d domains from %d lines", n, most)
 		}
 	})
+}
+
+// TestCheckLookups: that a record asks too much is said where it is summed up.
+func TestCheckLookups(t *testing.T) {
+	if _, out, _ := runCheck(t, "", "deep.example"); !strings.Contains(out, "✗ SPF      published, but of no effect: 11 DNS lookups, and 10") {
+		t.Error(out)
+	}
 }
 
 // TestCheckSelector: the whole name of a key record stands for its selector.

@@ -208,6 +208,8 @@ func (e *Env) spfLine(p *posture.Posture) string {
 	switch {
 	case s.Present == posture.No:
 		return e.text("cli.check.absent", nil)
+	case s.Valid == posture.No && s.Lookups > 10: // RFC 7208 §4.6.4
+		return e.text("cli.check.spf.lookups", args)
 	case s.Valid == posture.No:
 		return e.text("cli.check.invalid", nil)
 	case s.Valid == posture.Unknown:
