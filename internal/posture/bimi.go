@@ -43,6 +43,10 @@ func (in *inspection) inspectBIMI(ctx context.Context) {
 	x.RecordDomain = in.name.String()
 	if a, err := b.Lookup(ctx, bimi.Name("default", x.RecordDomain), dns.TXT); err != nil || !slices.ContainsFunc(a.Records, bimi.Begins) {
 		x.RecordDomain = org.String()
+		list := *in.findings[TopicBIMI]
+		for i := range list {
+			list[i].Name = bimi.Name("default", x.RecordDomain)
+		}
 	}
 	if r := f.Record; r != nil {
 		x.Location, x.Authority, x.Declined = explain.Clip(r.Location), explain.Clip(r.Authority), r.Declined()

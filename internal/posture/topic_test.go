@@ -462,3 +462,22 @@ func TestUnclear(t *testing.T) {
 		}
 	}
 }
+
+// TestInheritedBIMI: what is wrong with a record of the domain above is said of
+// that one.
+func TestInheritedBIMI(t *testing.T) {
+	p := Inspect(t.Context(), open(t, "s.x.example. IN MX 1 m.x.example.\nm.x.example. IN A 192.0.2.1\n_dmarc.x.example. IN TXT \"v=DMARC1; p=reject; rua=mailto:r@x.example\"\n"+
+		`default._bimi.x.example. IN TXT "v=BIMI1; l=https://x.example/logo.png"`), name(t, "s.x.example"), Options{Frugal: true})
+	found := 0
+	for _, f := range p.Findings {
+		if f.Topic == TopicBIMI {
+			found++
+			if f.Name != "default._bimi.x.example" {
+				t.Errorf("%s at %q", f.Code, f.Name)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no findings")
+	}
+}
