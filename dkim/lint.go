@@ -137,6 +137,15 @@ func (l *linter) pasted() bool {
 	l.key = k
 	l.add(explain.Error, step("dkim.key-pasted", "RFC 6376 §3.6.1", nil), clip(l.txt), func(*Key) {})
 	l.suggest()
+	if p := l.found[0].Publish; p != nil {
+		// What is left to improve is improved in the same step.
+		for _, f := range LintKey(p.Value, l.name) {
+			if f.Publish != nil {
+				l.found[0].Publish = f.Publish
+				break
+			}
+		}
+	}
 	return true
 }
 

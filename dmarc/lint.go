@@ -145,6 +145,9 @@ func (l *linter) record(txt string) *Record {
 	if n := len(fixed.String()); n > 255 {
 		l.add(explain.Advice, "dmarc.lint.split", explain.Args{"octets": int64(n)}, "RFC 1035 §3.3.14", "")
 	}
+	if len(fixed.String()) > maxRecord {
+		return nil // encoding what is not ASCII made it too long to be one
+	}
 	p := l.publish(fixed)
 	for i := from; i < len(l.out); i++ {
 		if l.out[i].Publish == nil && corrected(l.out[i].Code) {
@@ -480,7 +483,9 @@ func (l *linter) advice(r *Record) {
 	isOrg := l.domain.IsZero() || r.PSD != Undecided || l.domain.Organizational() == l.domain
 	if np != Reject && !r.Has("np") && isOrg {
 		l.add(explain.Advice, "dmarc.lint.np", nil, "RFC 9989 §4.7", "")
-		l.out[len(l.out)-1].Publish = l.publish(r.With("np", "reject"))
+		if next := r.With("np", "reject"); len(next.String()) <= maxRecord {
+			l.out[len(l.out)-1].Publish = l.publish(next)
+		}
 	}
 	if r.Has("ruf") {
 		l.add(explain.Advice, "dmarc.lint.ruf", nil, "RFC 9991 §7", "")
