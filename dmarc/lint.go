@@ -145,8 +145,8 @@ func (l *linter) record(txt string) *Record {
 	if n := len(fixed.String()); n > 255 {
 		l.add(explain.Advice, "dmarc.lint.split", explain.Args{"octets": int64(n)}, "RFC 1035 §3.3.14", "")
 	}
-	if len(fixed.String()) > maxRecord {
-		return nil // encoding what is not ASCII made it too long to be one
+	if _, err := Parse(fixed.String()); err != nil {
+		return nil // encoding what is not ASCII made it too long to be a record
 	}
 	p := l.publish(fixed)
 	for i := from; i < len(l.out); i++ {
@@ -483,7 +483,8 @@ func (l *linter) advice(r *Record) {
 	isOrg := l.domain.IsZero() || r.PSD != Undecided || l.domain.Organizational() == l.domain
 	if np != Reject && !r.Has("np") && isOrg {
 		l.add(explain.Advice, "dmarc.lint.np", nil, "RFC 9989 §4.7", "")
-		if next := r.With("np", "reject"); len(next.String()) <= maxRecord {
+		next := r.With("np", "reject")
+		if _, err := Parse(next.String()); err == nil {
 			l.out[len(l.out)-1].Publish = l.publish(next)
 		}
 	}
