@@ -123,7 +123,7 @@ func (c *Checker) Start(ctx context.Context, in Input) *Checking {
 	n.withSPF = in.IP.IsValid() && (in.MailFrom != "" || in.NullSender && in.Helo != "")
 	// The HELO identity of a null reverse-path is that of MAIL FROM already
 	// (RFC 7208 §2.4).
-	n.withHelo = c.Helo && in.IP.IsValid() && in.Helo != "" && !in.NullSender
+	n.withHelo = (c.Helo || !n.withSPF) && in.IP.IsValid() && in.Helo != "" && !in.NullSender
 	switch {
 	case c.Sequential:
 		n.runSPF()
@@ -195,6 +195,9 @@ func (n *Checking) Finish(ctx context.Context) Verdict {
 	if !n.withSPF {
 		v.SPF = spf.Result{Status: spf.None, Identity: spf.MailFrom}
 		v.NoSPF = true
+		if n.withHelo {
+			v.SPF, v.Helo = v.Helo, spf.Result{} // all that can be told
+		}
 	}
 	v.evaluate(ctx, n, results)
 	return v

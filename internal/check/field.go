@@ -34,6 +34,10 @@ func (v *Verdict) results() *authres.Results {
 		}
 		r.Results = append(r.Results, x)
 	}
+	if v.heloOnly() && v.SPF.Domain != "" {
+		r.Results = append(r.Results, authres.Result{Method: "spf", Value: string(v.SPF.Status),
+			Props: []authres.Prop{{Type: "smtp", Name: "helo", Value: inASCII(v.SPF.Domain)}}})
+	}
 	if len(v.DKIM) == 0 {
 		r.Results = append(r.Results, authres.Result{Method: "dkim", Value: string(dkim.None)})
 	}

@@ -78,7 +78,7 @@ func (v *Verdict) related() (domain.Name, bool) {
 			return s.Domain, true
 		}
 	}
-	if v.SPF.Status == spf.Pass {
+	if !v.NoSPF && v.SPF.Status == spf.Pass {
 		if d, err := domain.Parse(v.SPF.Domain); err == nil && d.Organizational() == org {
 			return d, true
 		}
@@ -133,7 +133,14 @@ func (v *Verdict) connection() explain.Step {
 		"ip": in.IP.String(), "helo": helo, "mail_from": from}}
 }
 
+// heloOnly reports whether SPF could be evaluated for the HELO identity alone.
+func (v *Verdict) heloOnly() bool { return v.NoSPF && v.SPF.Identity == spf.Helo }
+
 func (v *Verdict) spfStep() explain.Step {
+	if v.heloOnly() {
+		return explain.Step{Code: "check.spf-helo-only", Ref: "RFC 7208 §2.3", Children: v.SPF.Steps,
+			Args: explain.Args{"result": string(v.SPF.Status), "domain": clip(v.SPF.Domain)}}
+	}
 	if v.NoSPF {
 		s := explain.Step{Code: "check.spf-not-evaluated", Ref: "RFC 7208 §2.4"}
 		switch {

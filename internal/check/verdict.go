@@ -16,7 +16,8 @@ type Verdict struct {
 	Input Input
 	// SPF is the result for MAIL FROM, the one that counts. NoSPF says that it
 	// was not evaluated, because the client's address or the reverse-path is
-	// not known; SPF is then none.
+	// not known; SPF is then that of HELO, which DMARC does not count, or none
+	// where the name in HELO is not known either.
 	SPF   spf.Result
 	NoSPF bool
 	Helo  spf.Result // for HELO; the zero Result where it was not evaluated

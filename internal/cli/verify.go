@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -90,6 +91,9 @@ func newVerify(e *Env) *cobra.Command {
 		out := newVerdicts(e, f.asJSON, many)
 		if err := batch.Run(cmd.Context(), places, out.add); err != nil {
 			out.progress(true)
+			if errors.Is(err, context.Canceled) {
+				return temporary(errors.New(e.text("cli.verify.interrupted", nil)))
+			}
 			return err
 		}
 		return out.finish()

@@ -30,6 +30,8 @@ func (e *Env) printVerdict(v *check.Verdict) {
 			e.heading("SPF", string(v.SPF.Status), e.text("cli.verify.of_spf", s.Args))
 		case "check.spf-null-sender":
 			e.heading("SPF", string(v.SPF.Status), e.text("cli.verify.of_spf_null", s.Args))
+		case "check.spf-helo-only":
+			e.heading("SPF", string(v.SPF.Status), e.text("cli.verify.of_spf_helo", s.Args))
 		case "check.helo":
 			// It is for information: one line will do.
 			wrap(w, width, "  - ", e.Lang.Step(s))
