@@ -215,6 +215,20 @@ func (in *inspection) costs() {
 	args := in.args()
 	args["terms"] = in.SPF.costs
 	in.find(TopicSPF, explain.Finding{Grade: explain.Advice, Step: explain.Step{Code: "posture.spf-lookup-costs", Args: args, Ref: "RFC 7208 §4.6.4"}})
+	if f := in.SPF.flat; f != nil {
+		args := in.args()
+		args["before"], args["after"], args["copied"] = int64(f.Before), int64(f.Lookups), f.Domains
+		for i := range f.Records {
+			code := "posture.spf-flattened"
+			if i > 0 {
+				code = "posture.spf-flattened-more"
+				args = in.args()
+				args["name"] = f.Records[i].Name
+			}
+			in.find(TopicSPF, explain.Finding{Grade: explain.Advice, Publish: &f.Records[i],
+				Step: explain.Step{Code: code, Args: args, Ref: "RFC 7208 §4.6.4"}})
+		}
+	}
 }
 
 // senders are the includes that the large mail services ask their customers to

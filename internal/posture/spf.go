@@ -23,10 +23,11 @@ type SPF struct {
 	// Includes are the domains whose records this one uses, at any depth.
 	Includes []string `json:"includes"`
 
-	costs      []string // "include:example.com (4)", the dearest first
-	denies     bool     // authorises nobody
-	authorises bool     // authorises somebody
-	everybody  bool     // authorises whoever asks: +all, its own or included, or every address
+	costs      []string       // "include:example.com (4)", the dearest first
+	denies     bool           // authorises nobody
+	authorises bool           // authorises somebody
+	flat       *spf.Flattened // the same with fewer lookups, where there are too many
+	everybody  bool           // authorises whoever asks: +all, its own or included, or every address
 }
 
 func (s *SPF) init() { s.Records, s.Includes = []string{}, []string{} }
@@ -34,7 +35,13 @@ func (s *SPF) init() { s.Records, s.Includes = []string{}, []string{} }
 func (in *inspection) inspectSPF(ctx context.Context) {
 	s := &in.SPF
 	s.init()
-	r := spf.Inspect(ctx, in.a.budget(budgetSPF), in.name.String())
+	b := in.a.budget(budgetSPF)
+	r := spf.Inspect(ctx, b, in.name.String())
+	if r.Lookups > maxLookups && !in.o.Frugal {
+		if f, err := spf.Flatten(ctx, b, in.name.String()); err == nil && len(f.Records) > 0 && f.Lookups <= maxLookups {
+			s.flat = &f
+		}
+	}
 	s.Records = texts(r.Records)
 	s.Lookups, s.VoidLookups, s.All = r.Lookups, r.Void, string(r.All)
 	s.Present = state(len(r.Records) > 0)
