@@ -33,7 +33,7 @@ func (f *fault) because(err error) *fault {
 		f.step.Children = []explain.Step{e.Step}
 	case errors.As(err, &tag):
 		f.step.Children = []explain.Step{{Code: "arc.tags-malformed", Ref: "RFC 6376 §3.2", Args: explain.Args{
-			"part": clip(tag.Text), "octet": int64(tag.Offset) + 1}}}
+			"part": explain.Clip(tag.Text), "octet": int64(tag.Offset) + 1}}}
 	}
 	return f
 }
@@ -82,7 +82,7 @@ func collect(h message.Header, most int) (sets []set, highest int, f *fault) {
 	// RFC 8617 §5.2, step 2, before all else that may be wrong.
 	if top := &sets[highest-1].seal; top.cv == Fail {
 		return sets, highest, broken("arc.marked-failed", "RFC 8617 §5.2", explain.Args{
-			"instance": int64(highest), "domain": clip(top.domain().Unicode())})
+			"instance": int64(highest), "domain": explain.Clip(top.domain().Unicode())})
 	}
 	if f == nil {
 		f = structure(sets)
@@ -153,7 +153,7 @@ func read(f message.Field, p part) (n int, s set, e *fault) {
 }
 
 func noInstance(p part, value string) *fault {
-	return broken("arc.instance-invalid", "RFC 8617 §4.2.1", explain.Args{"field": partNames[p], "value": clip(unfold(value))})
+	return broken("arc.instance-invalid", "RFC 8617 §4.2.1", explain.Args{"field": partNames[p], "value": explain.Clip(unfold(value))})
 }
 
 // structure: RFC 8617 §5.2, step 3.
@@ -174,7 +174,7 @@ func structure(sets []set) *fault {
 		}
 		if s.seal.cv != want {
 			return broken("arc.status-wrong", "RFC 8617 §5.2", explain.Args{
-				"instance": n, "written": clip(string(s.seal.cv)), "expected": string(want)})
+				"instance": n, "written": explain.Clip(string(s.seal.cv)), "expected": string(want)})
 		}
 	}
 	return nil

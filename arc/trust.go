@@ -3,7 +3,6 @@ package arc
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
 	"sekimori/domain"
 	"sekimori/explain"
@@ -47,12 +46,12 @@ func (r Result) Trust(trusted func(domain.Name) bool) Trust {
 		if !trusted(s.Domain) {
 			if t.Instance == 0 {
 				return refuse("arc.trust-unknown-sealer", "RFC 8617 §9.4", explain.Args{
-					"instance": int64(s.Instance), "domain": clip(s.Domain.Unicode())})
+					"instance": int64(s.Instance), "domain": explain.Clip(s.Domain.Unicode())})
 			}
 			break
 		}
 		t.Instance, t.Sealer, t.Results = s.Instance, s.Domain, s.Results
-		sealers = append(sealers, clip(s.Domain.Unicode()))
+		sealers = append(sealers, explain.Clip(s.Domain.Unicode()))
 	}
 	t.Step = explain.Step{Code: "arc.trusted", Ref: "RFC 8617 §7.2.1", Args: explain.Args{
 		"instance": int64(t.Instance), "sets": int64(r.Sets), "sealers": sealers}}
@@ -67,37 +66,11 @@ func (r Result) Comment(remoteIP string) string {
 	b.WriteString("arc=")
 	b.WriteString(string(r.Status))
 	for _, s := range r.Chain {
-		fmt.Fprintf(&b, " as[%d].d=%s as[%d].s=%s", s.Instance, s.Domain, s.Instance, clip(s.Selector))
+		fmt.Fprintf(&b, " as[%d].d=%s as[%d].s=%s", s.Instance, s.Domain, s.Instance, explain.Clip(s.Selector))
 	}
 	if remoteIP != "" {
 		b.WriteString(" remote-ip[1]=")
-		b.WriteString(clip(remoteIP))
+		b.WriteString(explain.Clip(remoteIP))
 	}
 	return b.String()
-}
-
-// clip bounds a text from outside and takes its control characters out.
-func clip(s string) string {
-	const most = 200
-	plain := len(s) <= most
-	for i := 0; plain && i < len(s); i++ {
-		plain = s[i] >= ' ' && s[i] < 0x7f
-	}
-	if plain {
-		return s
-	}
-	s = strings.ToValidUTF8(s, "\ufffd")
-	if len(s) > most {
-		n := most
-		for n > 0 && s[n]&0xc0 == 0x80 {
-			n--
-		}
-		s = s[:n] + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '\ufffd'
-		}
-		return r
-	}, s)
 }

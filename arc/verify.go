@@ -133,7 +133,7 @@ func (r *Result) conclude(s explain.Step) {
 func (r *Result) names() []string {
 	var out []string
 	for i := range r.Chain {
-		out = append(out, clip(r.Chain[i].Domain.Unicode()))
+		out = append(out, explain.Clip(r.Chain[i].Domain.Unicode()))
 	}
 	return out
 }
@@ -151,7 +151,7 @@ func (n *Validation) validate(ctx context.Context) *fault {
 	sig := n.sets[last].sig
 	n.result.fromSigned = sig.Signs("From")
 	n.result.say("arc.signature-right", "RFC 8617 §5.2", explain.Args{
-		"instance": int64(last + 1), "domain": clip(sig.Domain.Unicode())})
+		"instance": int64(last + 1), "domain": explain.Clip(sig.Domain.Unicode())})
 	if !n.result.fromSigned {
 		n.result.say("arc.from-unsigned", "RFC 6376 §5.4", explain.Args{"instance": int64(last + 1)})
 	}
@@ -207,7 +207,7 @@ func (n *Validation) changed(i int, code string, why []explain.Step) {
 	n.result.OldestPass = i + 2
 	step := explain.Step{Code: code, Ref: "RFC 8617 §5.2", Children: why, Args: explain.Args{
 		"instance": int64(i + 1), "oldest": int64(i + 2),
-		"domain": clip(n.sets[i].seal.domain().Unicode()), "next": clip(n.sets[i+1].seal.domain().Unicode())}}
+		"domain": explain.Clip(n.sets[i].seal.domain().Unicode()), "next": explain.Clip(n.sets[i+1].seal.domain().Unicode())}}
 	n.result.Steps = append(n.result.Steps, step)
 }
 
@@ -215,7 +215,7 @@ func (n *Validation) changed(i int, code string, why []explain.Step) {
 func (n *Validation) message(ctx context.Context, i int) *fault {
 	s := &n.sets[i]
 	args := func() explain.Args {
-		return explain.Args{"instance": int64(i + 1), "domain": clip(s.sig.Domain.Unicode())}
+		return explain.Args{"instance": int64(i + 1), "domain": explain.Clip(s.sig.Domain.Unicode())}
 	}
 	body := n.bodies[i]
 	octets := body.Octets()
@@ -246,7 +246,7 @@ func (n *Validation) message(ctx context.Context, i int) *fault {
 // sealed verifies the AS of sets[i].
 func (n *Validation) sealed(ctx context.Context, i int, digest [sha256.Size]byte) *fault {
 	s := &n.sets[i].seal
-	args := explain.Args{"instance": int64(i + 1), "domain": clip(s.Domain.Unicode())}
+	args := explain.Args{"instance": int64(i + 1), "domain": explain.Clip(s.Domain.Unicode())}
 	right, f := n.keys.verify(ctx, s.Signature, digest[:], n.v.Limits.keys())
 	if f != nil {
 		return f.of(i+1, partNames[seal])

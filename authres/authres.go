@@ -91,18 +91,7 @@ func (r Result) Noted() (explain.Step, bool) {
 }
 
 // clip makes a value from outside fit for an explanation.
-func clip(s string) string {
-	const most = 200
-	s = cleanText(s)
-	if len(s) <= most {
-		return s
-	}
-	for n := most; ; n-- {
-		if s[n]&0xc0 != 0x80 {
-			return s[:n] + "…"
-		}
-	}
-}
+func clip(s string) string { return explain.Clip(cleanText(s)) }
 
 // Merge puts the results of all fields of h that bear the authserv-id into one,
 // in the order of the header: an ARC set has room for one (RFC 8617 §4.1.1).

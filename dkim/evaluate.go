@@ -17,7 +17,7 @@ func (n *Verification) finish(ctx context.Context, c *candidate, r *Result, buf 
 	r.Domain, r.Selector, r.Algorithm, r.Identity = sig.Domain, sig.Selector, sig.Algorithm, sig.Identity
 	r.Steps = make([]explain.Step, 0, 6)
 	c.args = explain.Args{
-		"domain": clip(sig.Domain.Unicode()), "selector": clip(sig.Selector), "algorithm": clip(string(sig.Algorithm))}
+		"domain": explain.ClipFolded(sig.Domain.Unicode()), "selector": explain.ClipFolded(sig.Selector), "algorithm": explain.ClipFolded(string(sig.Algorithm))}
 	if sig.Domain.IsZero() || sig.Selector == "" || sig.Algorithm == "" {
 		r.say("dkim.signature-unread", "RFC 6376 §3.5", nil)
 	} else {
@@ -70,7 +70,7 @@ func (n *Verification) await(ctx context.Context, c *candidate, r *Result) ([]*K
 		for name, value := range unusable.Step.Args {
 			e.Step.Args[name] = value
 		}
-		e.Step.Args["name"] = clip(k.name)
+		e.Step.Args["name"] = explain.ClipFolded(k.name)
 		r.decide(PermError, e)
 	case dns.Absent(k.err): // RFC 6376 §6.1.2: no key for signature
 		r.decide(PermError, keyStep("dkim.key-absent", k.name))
@@ -102,7 +102,7 @@ func (k *keyLookup) wait(ctx context.Context) bool {
 }
 
 func keyStep(code, name string) *Error {
-	return &Error{Step: step(code, "RFC 6376 §6.1.2", explain.Args{"name": clip(name)}), text: phrase(code) + ": " + name}
+	return &Error{Step: step(code, "RFC 6376 §6.1.2", explain.Args{"name": explain.ClipFolded(name)}), text: phrase(code) + ": " + name}
 }
 
 // choose finds the first key that may be used for the signature.
@@ -114,7 +114,7 @@ func (n *Verification) choose(c *candidate, r *Result, keys []*Key) *Key {
 		if e == nil {
 			r.KeyBits, r.Testing = k.Bits(), k.Testing()
 			r.say("dkim.key-found", "RFC 6376 §6.1.2", explain.Args{
-				"name": clip(c.key.name), "type": string(k.Type), "bits": int64(k.Bits()), "security": string(r.Security)})
+				"name": explain.ClipFolded(c.key.name), "type": string(k.Type), "bits": int64(k.Bits()), "security": string(r.Security)})
 			if len(keys) > 1 {
 				r.say("dkim.several-keys", "RFC 6376 §3.6.2.2", explain.Args{"count": int64(len(keys))})
 			}
@@ -138,7 +138,7 @@ func (n *Verification) acceptable(c *candidate, k *Key) *Error {
 	if e == nil && k.StrictIdentity() && c.sig.identityDomain() != c.sig.Domain {
 		// RFC 6376 §3.6.1, t=s
 		e = problem("dkim.key-strict-identity", "RFC 6376 §3.6.1", "i", c.sig.Identity)
-		e.Step.Args["domain"] = clip(c.sig.Domain.String())
+		e.Step.Args["domain"] = explain.ClipFolded(c.sig.Domain.String())
 	}
 	return e
 }

@@ -29,7 +29,7 @@ func LintKeys(records []string, name string) []explain.Finding {
 	}
 	if looked > 1 {
 		out = append(out, explain.Finding{Grade: explain.Warning, Step: step("dkim.key-records-several", "RFC 6376 §3.6.2.2",
-			explain.Args{"name": clip(name), "count": int64(looked)})})
+			explain.Args{"name": explain.ClipFolded(name), "count": int64(looked)})})
 	}
 	return out
 }
@@ -135,7 +135,7 @@ func (l *linter) pasted() bool {
 	}
 	k.Versioned = true
 	l.key = k
-	l.add(explain.Error, step("dkim.key-pasted", "RFC 6376 §3.6.1", nil), clip(l.txt), func(*Key) {})
+	l.add(explain.Error, step("dkim.key-pasted", "RFC 6376 §3.6.1", nil), explain.ClipFolded(l.txt), func(*Key) {})
 	l.suggest()
 	if p := l.found[0].Publish; p != nil {
 		// What is left to improve is improved in the same step.
@@ -167,7 +167,7 @@ func (l *linter) explained(code string) bool {
 		if any, err := x509.ParsePKIXPublicKey(der); err == nil {
 			if pub, ok := any.(ed25519.PublicKey); ok {
 				// RFC 8463 §4.2: the bare key; tools give it wrapped.
-				l.add(explain.Error, step("dkim.key-ed25519-wrapped", "RFC 8463 §4.2", nil), "p="+clip(p), func(k *Key) {
+				l.add(explain.Error, step("dkim.key-ed25519-wrapped", "RFC 8463 §4.2", nil), "p="+explain.ClipFolded(p), func(k *Key) {
 					k.Data, k.Public = pub, pub
 				})
 				return true
@@ -195,7 +195,7 @@ func (l *linter) truncated(p string, der []byte) bool {
 		return false
 	}
 	l.add(explain.Error, step("dkim.key-truncated", "RFC 6376 §3.6.2.2", explain.Args{
-		"octets": int64(len(der)), "want": int64(want), "length": int64(len(l.txt))}), "p="+clip(p), nil)
+		"octets": int64(len(der)), "want": int64(want), "length": int64(len(l.txt))}), "p="+explain.ClipFolded(p), nil)
 	return true
 }
 
@@ -228,10 +228,10 @@ func (l *linter) form() {
 		l.add(explain.Advice, step("dkim.key-unversioned", "RFC 6376 §3.6.1", nil), "", none)
 	}
 	if p, ok := list.Get("p"); ok && strings.ContainsAny(p, " \t\r\n") {
-		l.add(explain.Advice, step("dkim.key-spaces", "RFC 6376 §3.6.1", nil), "p="+clip(p), none)
+		l.add(explain.Advice, step("dkim.key-spaces", "RFC 6376 §3.6.1", nil), "p="+explain.ClipFolded(p), none)
 	}
 	for _, t := range l.key.Extra {
-		part := t.Name + "=" + clip(t.Value)
+		part := t.Name + "=" + explain.ClipFolded(t.Value)
 		drop := func(k *Key) {
 			k.Extra = slices.DeleteFunc(slices.Clone(k.Extra), func(x taglist.Tag) bool { return x.Name == t.Name })
 			if len(k.Extra) == 0 {
@@ -243,13 +243,13 @@ func (l *linter) form() {
 			if t.Value != "*" {
 				grade = explain.Warning
 			}
-			l.add(grade, step("dkim.key-granularity", "RFC 6376 §3.6.1", explain.Args{"value": clip(t.Value)}), part, drop)
+			l.add(grade, step("dkim.key-granularity", "RFC 6376 §3.6.1", explain.Args{"value": explain.ClipFolded(t.Value)}), part, drop)
 			continue
 		}
-		l.add(explain.Advice, step("dkim.key-tag-unknown", "RFC 6376 §3.2", explain.Args{"tag": clip(t.Name)}), part, drop)
+		l.add(explain.Advice, step("dkim.key-tag-unknown", "RFC 6376 §3.2", explain.Args{"tag": explain.ClipFolded(t.Name)}), part, drop)
 	}
 	if l.key.Testing() {
-		l.add(explain.Warning, step("dkim.key-testing", "RFC 6376 §3.6.1", nil), "t="+clip(strings.Join(l.key.Flags, ":")), func(k *Key) {
+		l.add(explain.Warning, step("dkim.key-testing", "RFC 6376 §3.6.1", nil), "t="+explain.ClipFolded(strings.Join(l.key.Flags, ":")), func(k *Key) {
 			k.Flags = without(k.Flags, "y")
 		})
 	}
@@ -268,9 +268,9 @@ func (l *linter) content() {
 	k := l.key
 	if k.Hashes != nil && !slices.Contains(k.Hashes, "sha256") {
 		l.add(explain.Error, keyProblem("dkim.key-hash-refused", "h", strings.Join(k.Hashes, ":")).Step,
-			"h="+clip(strings.Join(k.Hashes, ":")), func(k *Key) { k.Hashes = nil })
+			"h="+explain.ClipFolded(strings.Join(k.Hashes, ":")), func(k *Key) { k.Hashes = nil })
 	} else if slices.Contains(k.Hashes, "sha1") {
-		l.add(explain.Advice, step("dkim.key-hash-sha1", "RFC 8301 §3.1", nil), "h="+clip(strings.Join(k.Hashes, ":")),
+		l.add(explain.Advice, step("dkim.key-hash-sha1", "RFC 8301 §3.1", nil), "h="+explain.ClipFolded(strings.Join(k.Hashes, ":")),
 			func(k *Key) { k.Hashes = without(k.Hashes, "sha1") })
 	}
 	if k.Services != nil && !slices.Contains(k.Services, "*") && !slices.Contains(k.Services, "email") {
@@ -279,7 +279,7 @@ func (l *linter) content() {
 			grade = explain.Advice
 		}
 		l.add(grade, keyProblem("dkim.key-service", "s", strings.Join(k.Services, ":")).Step,
-			"s="+clip(strings.Join(k.Services, ":")), nil)
+			"s="+explain.ClipFolded(strings.Join(k.Services, ":")), nil)
 	}
 	if k.Revoked() {
 		l.add(explain.Advice, step("dkim.key-revoked", "RFC 6376 §3.6.1", nil), "p=", nil)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sekimori/domain"
+	"sekimori/explain"
 	"sekimori/message"
 	"sekimori/taglist"
 )
@@ -293,7 +294,7 @@ func (s *Signature) setIdentity(t *taglist.Tag) *Error {
 	}
 	if !s.Domain.IsZero() && !d.IsSubdomainOf(s.Domain) {
 		e := problem("dkim.identity-outside", "RFC 6376 §3.5", "i", text)
-		e.Step.Args["domain"] = clip(s.Domain.String())
+		e.Step.Args["domain"] = explain.ClipFolded(s.Domain.String())
 		return e
 	}
 	s.Identity = text

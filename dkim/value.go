@@ -24,7 +24,7 @@ func (e *Error) Error() string { return e.text }
 
 // problem is the error of one tag with its value as found.
 func problem(code, ref, tag, value string) *Error {
-	value = clip(value)
+	value = explain.ClipFolded(value)
 	return &Error{
 		Step: explain.Step{Code: code, Ref: ref, Args: explain.Args{"tag": tag, "value": value}},
 		text: "tag " + tag + "=" + strconv.Quote(value) + ": " + phrase(code),
@@ -62,44 +62,9 @@ func faultError(f taglist.Fault) *Error {
 	}
 	return &Error{
 		Step: explain.Step{Code: code, Ref: "RFC 6376 §3.2", Args: explain.Args{
-			"part": clip(f.Text), "octet": int64(f.Offset) + 1}},
+			"part": explain.ClipFolded(f.Text), "octet": int64(f.Offset) + 1}},
 		text: f.Error(),
 	}
-}
-
-// clip bounds a text from outside and takes its control characters out.
-func clip(s string) string {
-	const most = 200
-	plain := len(s) <= most
-	for i := 0; plain && i < len(s); i++ {
-		plain = s[i] >= ' ' && s[i] < 0x7f
-	}
-	if plain {
-		return s
-	}
-	cut := false
-	if len(s) > most {
-		s, cut = s[:most], true
-		for len(s) > most-utf8.UTFMax {
-			if r, n := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || n != 1 {
-				break
-			}
-			s = s[:len(s)-1]
-		}
-	}
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t' || r == '\r' || r == '\n':
-			return ' '
-		case r < ' ' || r >= 0x7f && r < 0xa0:
-			return utf8.RuneError
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\ufffd"))
-	if cut {
-		s += "…"
-	}
-	return s
 }
 
 // stamp is how a moment is given to an explanation.

@@ -109,7 +109,7 @@ func (d *Discovery) said(n *node) {
 		d.step("dmarc.records-several", explain.Args{"domain": n.name.String(), "count": int64(n.count)}, "RFC 9989 §4.10")
 	}
 	if n.bad != nil {
-		d.step("dmarc.record-invalid", explain.Args{"domain": n.name.String(), "error": clip(n.bad.Error())}, "RFC 6376 §3.2")
+		d.step("dmarc.record-invalid", explain.Args{"domain": n.name.String(), "error": explain.ClipFolded(n.bad.Error())}, "RFC 6376 §3.2")
 	}
 }
 
@@ -183,7 +183,7 @@ func (d *Discovery) clause() string {
 func (d *Discovery) found(ctx context.Context, v *Verifier, n *node) *Discovery {
 	r := n.record
 	d.inherited = n.name != d.Author
-	args := explain.Args{"domain": n.name.String(), "record": clip(r.Text)}
+	args := explain.Args{"domain": n.name.String(), "record": explain.ClipFolded(r.Text)}
 	switch {
 	case !d.inherited:
 		d.step("dmarc.record-own", args, d.clause())
@@ -196,7 +196,7 @@ func (d *Discovery) found(ctx context.Context, v *Verifier, n *node) *Discovery 
 	}
 	for _, f := range r.Faults {
 		if f.Kind == Duplicate {
-			d.step("dmarc.tag-repeated", explain.Args{"tag": clip(f.Tag), "kept": string(v.duplicates())}, "RFC 9989 §4.8")
+			d.step("dmarc.tag-repeated", explain.Args{"tag": explain.ClipFolded(f.Tag), "kept": string(v.duplicates())}, "RFC 9989 §4.8")
 			break
 		}
 	}

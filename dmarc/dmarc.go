@@ -207,37 +207,3 @@ type Result struct {
 	Steps      []explain.Step // all of them
 	Err        error          // cause of a TempError
 }
-
-// clip makes a text from outside fit to be shown: at most 200 octets, without
-// control characters.
-func clip(s string) string {
-	const most = 200
-	clean := len(s) <= most
-	for i := 0; clean && i < len(s); i++ {
-		clean = s[i] >= ' ' && s[i] != 0x7f && s[i] < 0x80
-	}
-	if clean {
-		return s
-	}
-	return clipSlow(s, most)
-}
-
-func clipSlow(s string, most int) string {
-	b := make([]rune, 0, min(len(s), most))
-	n := 0
-	for _, c := range s {
-		switch {
-		case c == '\t' || c == '\r' || c == '\n':
-			c = ' '
-		case c < ' ' || c >= 0x7f && c < 0xa0 || c == 0x2028 || c == 0x2029 || c >= 0x202a && c <= 0x202e || c >= 0x2066 && c <= 0x2069:
-			c = '\ufffd'
-		}
-		if n += runeLen(c); n > most-len("…") {
-			return string(append(b, '…'))
-		}
-		b = append(b, c)
-	}
-	return string(b)
-}
-
-func runeLen(c rune) int { return len(string(c)) }

@@ -48,7 +48,7 @@ func (v *Verifier) Destinations(ctx context.Context, policyDomain domain.Name, r
 	for i, u := range uris {
 		if tag == "ruf" && r.PSD == IsPSD {
 			// RFC 9991 §2: not without a specific agreement.
-			out[i] = Destination{URI: u, Reason: explain.Step{Code: "dmarc.external-psd", Ref: "RFC 9991 §2", Args: explain.Args{"uri": clip(u.Text)}}}
+			out[i] = Destination{URI: u, Reason: explain.Step{Code: "dmarc.external-psd", Ref: "RFC 9991 §2", Args: explain.Args{"uri": explain.ClipFolded(u.Text)}}}
 			continue
 		}
 		out[i] = d.destination(ctx, policyDomain, u, tag)
@@ -66,7 +66,7 @@ func (v *Verifier) External(ctx context.Context, policyDomain domain.Name, u URI
 
 func (d *Discovery) destination(ctx context.Context, policyDomain domain.Name, u URI, tag string) Destination {
 	out := Destination{URI: u}
-	args := explain.Args{"uri": clip(u.Text), "domain": policyDomain.String()}
+	args := explain.Args{"uri": explain.ClipFolded(u.Text), "domain": policyDomain.String()}
 	say := func(code, ref string) Destination {
 		out.Reason = explain.Step{Code: code, Args: args, Ref: ref}
 		return out

@@ -30,7 +30,7 @@ func FromDomains(h message.Header) ([]domain.Name, *explain.Step) {
 		fields++
 		list, err := message.ParseAddrSpecs(f.RawValue())
 		if err != nil {
-			return nil, fail("dmarc.from-unreadable", explain.Args{"error": clip(err.Error())})
+			return nil, fail("dmarc.from-unreadable", explain.Args{"error": explain.ClipFolded(err.Error())})
 		}
 		for _, a := range list {
 			if a.Domain == "" {
@@ -38,7 +38,7 @@ func FromDomains(h message.Header) ([]domain.Name, *explain.Step) {
 			}
 			n, err := domain.Parse(a.Domain)
 			if err != nil || strings.HasPrefix(a.Domain, "[") {
-				return nil, fail("dmarc.from-bad-domain", explain.Args{"domain": clip(a.Domain)})
+				return nil, fail("dmarc.from-bad-domain", explain.Args{"domain": explain.ClipFolded(a.Domain)})
 			}
 			if len(names) < maxFrom && !slices.Contains(names, n) {
 				names = append(names, n)

@@ -36,7 +36,7 @@ func LintAll(txts []string, name string) []explain.Finding {
 		switch {
 		case valid > 0 && !begins(t):
 			// It does no harm beside the record, but betrays a wildcard.
-			l.add(explain.Warning, "dmarc.lint.other-text", explain.Args{"text": clip(t)}, "RFC 9989 §4.10", clip(t))
+			l.add(explain.Warning, "dmarc.lint.other-text", explain.Args{"text": explain.ClipFolded(t)}, "RFC 9989 §4.10", explain.ClipFolded(t))
 		case valid < 2:
 			l.record(t)
 		}
@@ -122,7 +122,7 @@ func (l *linter) record(txt string) *Record {
 			l.add(explain.Error, "dmarc.lint.long", explain.Args{"octets": int64(len(txt))}, "RFC 9989 §4.7", "")
 			return nil
 		}
-		l.add(explain.Error, "dmarc.lint.not-dmarc", explain.Args{"text": clip(txt)}, "RFC 9989 §4.7", clip(txt))
+		l.add(explain.Error, "dmarc.lint.not-dmarc", explain.Args{"text": explain.ClipFolded(txt)}, "RFC 9989 §4.7", explain.ClipFolded(txt))
 		if l.domain.IsZero() {
 			return nil
 		}
@@ -180,7 +180,7 @@ func (l *linter) mailbox() string { return "mailto:dmarc-reports@" + l.name }
 func (l *linter) tags(r *Record) *Record {
 	const ref = "RFC 9989 §4.8"
 	for _, f := range r.Faults {
-		part := clip(f.Text)
+		part := explain.ClipFolded(f.Text)
 		switch f.Kind {
 		case Stray:
 			l.add(explain.Warning, "dmarc.lint.stray", explain.Args{"text": part}, ref, part)
@@ -189,7 +189,7 @@ func (l *linter) tags(r *Record) *Record {
 		case BadName:
 			l.add(explain.Warning, "dmarc.lint.bad-name", explain.Args{"text": part}, ref, part)
 		case Duplicate:
-			l.add(explain.Error, "dmarc.lint.duplicate", explain.Args{"tag": clip(f.Tag)}, "RFC 6376 §3.2", part)
+			l.add(explain.Error, "dmarc.lint.duplicate", explain.Args{"tag": explain.ClipFolded(f.Tag)}, "RFC 6376 §3.2", part)
 		case BadValue:
 			l.badValue(f)
 		}
@@ -198,7 +198,7 @@ func (l *linter) tags(r *Record) *Record {
 	for i, t := range r.Tags {
 		switch n := lower(t.Name); {
 		case n != t.Name && rank(n) < len(order):
-			l.add(explain.Advice, "dmarc.lint.case", explain.Args{"tag": clip(t.Name)}, "RFC 6376 §3.2", clip(t.Name+"="+t.Value))
+			l.add(explain.Advice, "dmarc.lint.case", explain.Args{"tag": explain.ClipFolded(t.Name)}, "RFC 6376 §3.2", explain.ClipFolded(t.Name+"="+t.Value))
 		case n == "pct":
 			if l.pct(r) {
 				// App. A.6: t=y is what pct=0 said. pct stays for receivers that
@@ -208,10 +208,10 @@ func (l *linter) tags(r *Record) *Record {
 				fixed = fixed.Without(n)
 			}
 		case n == "rf" || n == "ri":
-			l.add(explain.Advice, "dmarc.lint.historic", explain.Args{"tag": n}, "RFC 9989 §9.3", clip(t.Name+"="+t.Value))
+			l.add(explain.Advice, "dmarc.lint.historic", explain.Args{"tag": n}, "RFC 9989 §9.3", explain.ClipFolded(t.Name+"="+t.Value))
 			fixed = fixed.Without(n)
 		case rank(n) == len(order) && !r.repeats(i):
-			l.add(explain.Warning, "dmarc.lint.unknown", explain.Args{"tag": clip(t.Name)}, "RFC 9989 §4.7", clip(t.Name+"="+t.Value))
+			l.add(explain.Warning, "dmarc.lint.unknown", explain.Args{"tag": explain.ClipFolded(t.Name)}, "RFC 9989 §4.7", explain.ClipFolded(t.Name+"="+t.Value))
 		}
 	}
 	if len(r.Tags) > 2 && r.P != "" && !equalFold(r.Tags[1].Name, "p") {
@@ -278,24 +278,24 @@ func valueMeant(tag, v string) string {
 
 func (l *linter) badValue(f Fault) {
 	const ref = "RFC 9989 §4.8"
-	args := explain.Args{"tag": clip(f.Tag), "value": clip(f.Text)}
+	args := explain.Args{"tag": explain.ClipFolded(f.Tag), "value": explain.ClipFolded(f.Text)}
 	switch f.Tag {
 	case "p", "sp", "np": // policies says it
 	case "adkim", "aspf":
 		args["default"] = "r"
-		l.add(explain.Warning, "dmarc.lint.value", args, ref, clip(f.Tag+"="+f.Text))
+		l.add(explain.Warning, "dmarc.lint.value", args, ref, explain.ClipFolded(f.Tag+"="+f.Text))
 	case "psd":
 		args["default"] = "u"
-		l.add(explain.Warning, "dmarc.lint.value", args, ref, clip(f.Tag+"="+f.Text))
+		l.add(explain.Warning, "dmarc.lint.value", args, ref, explain.ClipFolded(f.Tag+"="+f.Text))
 	case "t":
 		args["default"] = "n"
-		l.add(explain.Warning, "dmarc.lint.value", args, ref, clip(f.Tag+"="+f.Text))
+		l.add(explain.Warning, "dmarc.lint.value", args, ref, explain.ClipFolded(f.Tag+"="+f.Text))
 	case "fo":
 		args["default"] = "0"
-		l.add(explain.Warning, "dmarc.lint.value", args, ref, clip(f.Tag+"="+f.Text))
+		l.add(explain.Warning, "dmarc.lint.value", args, ref, explain.ClipFolded(f.Tag+"="+f.Text))
 	case "pct":
 	default:
-		l.add(explain.Warning, "dmarc.lint.octet", explain.Args{"tag": clip(f.Tag)}, ref, clip(f.Text))
+		l.add(explain.Warning, "dmarc.lint.octet", explain.Args{"tag": explain.ClipFolded(f.Tag)}, ref, explain.ClipFolded(f.Text))
 	}
 }
 
@@ -306,13 +306,13 @@ func (l *linter) pct(r *Record) bool {
 	args := explain.Args{"percent": int64(r.Pct)}
 	switch {
 	case r.Pct == 100 || r.P.Level() == 0 && r.SP.Level() == 0:
-		l.add(explain.Advice, "dmarc.lint.historic", explain.Args{"tag": "pct"}, "RFC 9989 §9.3", clip("pct="+v))
+		l.add(explain.Advice, "dmarc.lint.historic", explain.Args{"tag": "pct"}, "RFC 9989 §9.3", explain.ClipFolded("pct="+v))
 		return false
 	case r.Testing: // each receiver obeys the one that it knows
 	case r.Pct == 0:
-		l.add(explain.Warning, "dmarc.lint.pct-zero", args, "RFC 9989 App. A.6", clip("pct="+v))
+		l.add(explain.Warning, "dmarc.lint.pct-zero", args, "RFC 9989 App. A.6", explain.ClipFolded("pct="+v))
 	default:
-		l.add(explain.Warning, "dmarc.lint.pct", args, "RFC 9989 App. A.6", clip("pct="+v))
+		l.add(explain.Warning, "dmarc.lint.pct", args, "RFC 9989 App. A.6", explain.ClipFolded("pct="+v))
 	}
 	return true
 }
@@ -326,7 +326,7 @@ func (l *linter) policies(r, fixed *Record) *Record {
 		}
 		if _, ok := policy(v); !ok {
 			// §4.10.1: one bad policy, and the record counts as p=none or not at all.
-			l.add(explain.Error, "dmarc.lint.policy-value", explain.Args{"tag": tag, "value": written(v)}, "RFC 9989 §4.10.1", clip(tag+"="+v))
+			l.add(explain.Error, "dmarc.lint.policy-value", explain.Args{"tag": tag, "value": written(v)}, "RFC 9989 §4.10.1", explain.ClipFolded(tag+"="+v))
 			fixed = fixed.With(tag, string(meant(v)))
 		}
 	}
@@ -374,7 +374,7 @@ func written(v string) string {
 	if v == "" {
 		return `""`
 	}
-	return clip(v)
+	return explain.ClipFolded(v)
 }
 
 // meant guesses the policy behind a misspelt one; none where it cannot.
@@ -412,21 +412,21 @@ func (l *linter) destinations(r, fixed *Record, tag string) *Record {
 	for _, u := range uris {
 		good = append(good, u.Text)
 		if u.Size != "" {
-			l.add(explain.Advice, "dmarc.lint.uri-size", explain.Args{"size": u.Size}, "RFC 9989 §4.8", clip(u.String()))
+			l.add(explain.Advice, "dmarc.lint.uri-size", explain.Args{"size": u.Size}, "RFC 9989 §4.8", explain.ClipFolded(u.String()))
 		}
 		switch {
 		case u.Scheme != "mailto":
-			l.add(explain.Warning, "dmarc.lint.uri-scheme", explain.Args{"scheme": clip(u.Scheme)}, "RFC 9989 §4.7", clip(u.Text))
+			l.add(explain.Warning, "dmarc.lint.uri-scheme", explain.Args{"scheme": explain.ClipFolded(u.Scheme)}, "RFC 9989 §4.7", explain.ClipFolded(u.Text))
 		case !l.domain.IsZero() && u.Host.Organizational() != l.domain.Organizational():
 			name := l.name + "._report._dmarc." + u.Host.String()
-			l.add(explain.Advice, "dmarc.lint.uri-external", explain.Args{"host": u.Host.String(), "name": name}, "RFC 9990 §4", clip(u.Text))
+			l.add(explain.Advice, "dmarc.lint.uri-external", explain.Args{"host": u.Host.String(), "name": name}, "RFC 9990 §4", explain.ClipFolded(u.Text))
 			l.out[len(l.out)-1].Publish = &explain.Publish{Name: name, Type: "TXT", Value: "v=DMARC1"}
 		}
 	}
 	good = append(good, kept...)
 	switch {
 	case len(uris) == 0 && tag == "rua":
-		l.add(explain.Error, "dmarc.lint.rua-invalid", explain.Args{"value": clip(v)}, "RFC 9989 §4.7", clip(tag+"="+v))
+		l.add(explain.Error, "dmarc.lint.rua-invalid", explain.Args{"value": explain.ClipFolded(v)}, "RFC 9989 §4.7", explain.ClipFolded(tag+"="+v))
 	case len(uris) > 2:
 		l.add(explain.Advice, "dmarc.lint.uri-many", explain.Args{"tag": tag, "count": int64(len(uris))}, "RFC 7489 §6.3", "")
 	}
@@ -442,7 +442,7 @@ func (l *linter) destinations(r, fixed *Record, tag string) *Record {
 // badURI says what is wrong with one destination, and adds what was meant.
 func (l *linter) badURI(f Fault, kept []string) []string {
 	const ref = "RFC 9989 §4.8"
-	text := clip(f.Text)
+	text := explain.ClipFolded(f.Text)
 	if f.Text == "" {
 		l.add(explain.Advice, "dmarc.lint.uri-empty", explain.Args{"tag": f.Tag}, ref, "")
 		return kept

@@ -19,7 +19,7 @@ func (l *linter) mend(txt string) string {
 	}
 	s := ascii(txt)
 	if s != txt {
-		l.add(explain.Error, "dmarc.lint.not-ascii", nil, ref, clip(txt))
+		l.add(explain.Error, "dmarc.lint.not-ascii", nil, ref, explain.ClipFolded(txt))
 	}
 	if strings.Contains(s, `\;`) {
 		l.add(explain.Error, "dmarc.lint.backslash", nil, ref, "")
@@ -93,10 +93,10 @@ func (l *linter) version(s string) string {
 		}
 		switch up := strings.ToUpper(value); {
 		case up == "DMARC1" && !strings.ContainsAny(first.Value, " \t"):
-			l.add(explain.Error, "dmarc.lint.version-case", explain.Args{"value": clip(first.Value)}, ref, clip("v="+first.Value))
+			l.add(explain.Error, "dmarc.lint.version-case", explain.Args{"value": explain.ClipFolded(first.Value)}, ref, explain.ClipFolded("v="+first.Value))
 			return "v=DMARC1" + rest
 		case up == "DMARC1":
-			l.add(explain.Error, "dmarc.lint.version-space", explain.Args{"value": clip(first.Value)}, ref, clip("v="+first.Value))
+			l.add(explain.Error, "dmarc.lint.version-space", explain.Args{"value": explain.ClipFolded(first.Value)}, ref, explain.ClipFolded("v="+first.Value))
 			return "v=DMARC1" + rest
 		case strings.HasPrefix(up, "DMARC1"):
 			// No semicolon behind it: v=DMARC1 p=none, v=DMARC1,p=none.
@@ -104,17 +104,17 @@ func (l *linter) version(s string) string {
 			if at == 0 {
 				return s
 			}
-			l.add(explain.Error, "dmarc.lint.version-semicolon", nil, ref, clip("v="+first.Value))
+			l.add(explain.Error, "dmarc.lint.version-semicolon", nil, ref, explain.ClipFolded("v="+first.Value))
 			return "v=DMARC1; " + strings.TrimLeft(s[at:], " \t,.:")
 		case strings.HasPrefix(up, "DMARC"):
-			l.add(explain.Error, "dmarc.lint.version-other", explain.Args{"value": clip(first.Value)}, ref, clip("v="+first.Value))
+			l.add(explain.Error, "dmarc.lint.version-other", explain.Args{"value": explain.ClipFolded(first.Value)}, ref, explain.ClipFolded("v="+first.Value))
 			return "v=DMARC1" + rest
 		}
 		return s
 	}
 	for i, t := range list[:min(len(list), 20)] {
 		if i > 0 && equalFold(t.Name, "v") && strings.EqualFold(t.Value, "DMARC1") || i > 0 && begins(s[t.Offset:]) {
-			l.add(explain.Error, "dmarc.lint.version-first", nil, ref, clip(s))
+			l.add(explain.Error, "dmarc.lint.version-first", nil, ref, explain.ClipFolded(s))
 			rest := append(append(taglist.List{}, list[:i]...), list[i+1:]...)
 			return "v=DMARC1; " + join(rest)
 		}

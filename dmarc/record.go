@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sekimori/explain"
 	"sekimori/taglist"
 )
 
@@ -242,7 +243,7 @@ type Fault struct {
 // Error says what is wrong, where, and what to do.
 func (f Fault) Error() string {
 	at := "dmarc record, octet " + strconv.Itoa(f.Offset+1) + ": "
-	text := strconv.Quote(clip(f.Text))
+	text := strconv.Quote(explain.ClipFolded(f.Text))
 	switch f.Kind {
 	case NotDMARC:
 		return at + "the record does not begin with v=DMARC1 (in capitals, followed by a semicolon)"
