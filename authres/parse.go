@@ -263,7 +263,7 @@ func (p *parser) result(r *Results) error {
 			return err
 		}
 	}
-	out.Comment = cleanText(unescape(p.comment))
+	out.Comment = cleanText(message.Unquote(p.comment))
 	out.judge(p.guess)
 	r.Results = append(r.Results, out)
 	return nil
@@ -377,7 +377,7 @@ func (p *parser) join(word string, separator byte) (string, error) {
 func (p *parser) word() (string, error) {
 	if p.peek() == '"' {
 		s, err := p.quoted()
-		return unescape(s), err
+		return message.Unquote(s), err
 	}
 	from := p.i
 	for p.i < len(p.s) {
@@ -405,7 +405,7 @@ func (p *parser) value() (string, error) {
 				return "", err
 			}
 			if whole := p.i == from+len(s)+2; whole && p.peek() != '@' {
-				return unescape(s), nil
+				return message.Unquote(s), nil
 			}
 		default:
 			p.i++
@@ -491,24 +491,4 @@ func speaksOfGuess(comment string) bool {
 		i += n
 	}
 	return false
-}
-
-// unescape takes the backslashes off quoted pairs, and folding out.
-func unescape(s string) string {
-	if !strings.ContainsAny(s, "\\\r\n") {
-		return s
-	}
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; c {
-		case '\r', '\n':
-		case '\\':
-			if i++; i < len(s) && s[i] != '\r' && s[i] != '\n' {
-				b = append(b, s[i])
-			}
-		default:
-			b = append(b, c)
-		}
-	}
-	return string(b)
 }

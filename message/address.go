@@ -370,7 +370,7 @@ func (p *addressParser) local() (string, error) {
 			if err != nil {
 				return "", err
 			}
-			b.WriteString(unquote(inner))
+			b.WriteString(Unquote(inner))
 			word = true
 		default:
 			at := p.i

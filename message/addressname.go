@@ -19,7 +19,7 @@ func (p *addressParser) name(ph phrase) string {
 		return p.clean(raw)
 	}
 	if ph.words == 1 && raw[0] == '"' {
-		return p.clean(unquote(raw[1 : len(raw)-1]))
+		return p.clean(Unquote(raw[1 : len(raw)-1]))
 	}
 	in := addressParser{s: raw}
 	var b strings.Builder
@@ -38,7 +38,7 @@ func (p *addressParser) name(ph phrase) string {
 			break
 		}
 		if raw[at] == '"' {
-			b.WriteString(unquote(raw[at+1 : in.i-1]))
+			b.WriteString(Unquote(raw[at+1 : in.i-1]))
 		} else {
 			b.WriteString(raw[at:in.i])
 		}
@@ -47,7 +47,7 @@ func (p *addressParser) name(ph phrase) string {
 }
 
 // uncomment returns the comment read last.
-func (p *addressParser) uncomment() string { return strings.Trim(unquote(p.note), " \t") }
+func (p *addressParser) uncomment() string { return strings.Trim(Unquote(p.note), " \t") }
 
 // clean decodes a display name and takes out what is not for showing.
 func (p *addressParser) clean(s string) string {
@@ -73,8 +73,10 @@ func (p *addressParser) clean(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// unquote takes the backslashes off quoted pairs, and folding out.
-func unquote(s string) string {
+// Unquote takes the backslashes off the quoted pairs of a quoted string or a
+// comment, given without its quotes or parentheses, and the folding out (RFC
+// 5322 §3.2.1, §3.2.4).
+func Unquote(s string) string {
 	if !strings.ContainsAny(s, "\\\r\n") {
 		return s
 	}
