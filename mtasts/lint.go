@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"sekimori/explain"
+	"sekimori/taglist"
 )
 
 const recordRef = "RFC 8461 §3.1"
@@ -51,7 +52,7 @@ func (l *linter) add(g explain.Grade, code string, args explain.Args, part strin
 func (l *linter) record(txt, domain string) {
 	start := len(l.out)
 	fixed, has := &Record{}, false
-	err := fields(txt, func(f Field, _ int) error {
+	err := taglist.Fields(txt, version, maxRecord, func(f Field, _ int) error {
 		part := f.Name + "=" + f.Value
 		switch {
 		case f.Name == "id" && has:
@@ -63,7 +64,7 @@ func (l *linter) record(txt, domain string) {
 			} else {
 				l.add(explain.Error, "mtasts.lint.id-bad", explain.Args{"id": explain.Clip(f.Value)}, part)
 			}
-		case isExtension(f):
+		case f.IsExtension():
 			fixed.Extensions = append(fixed.Extensions, f)
 			l.add(explain.Advice, "mtasts.lint.unknown", explain.Args{"name": explain.Clip(f.Name)}, part)
 		default:

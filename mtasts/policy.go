@@ -112,7 +112,7 @@ func lines(text string, each func(f Field, line int) error) error {
 		if !ok {
 			name = line + " " // no name has a blank
 		}
-		if err := each(Field{name, strings.TrimLeft(value, " \t")}, n); err != nil {
+		if err := each(Field{Name: name, Value: strings.TrimLeft(value, " \t")}, n); err != nil {
 			return err
 		}
 	}

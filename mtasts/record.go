@@ -12,6 +12,7 @@ import (
 
 	"sekimori/dns"
 	"sekimori/explain"
+	"sekimori/taglist"
 )
 
 const version = "v=STSv1"
@@ -29,7 +30,7 @@ type Record struct {
 }
 
 // Field is a name and its value.
-type Field struct{ Name, Value string }
+type Field = taglist.Field
 
 // ErrSeveral is the error of more than one record: no policy (RFC 8461 §3.1).
 var ErrSeveral = errors.New("several MTA-STS records: publish one")
@@ -40,8 +41,7 @@ func Name(domain string) string { return "_mta-sts." + domain }
 // Begins reports whether a TXT record is one of MTA-STS, valid or not; others
 // at the name are ignored (RFC 8461 §3.1).
 func Begins(txt string) bool {
-	rest, ok := strings.CutPrefix(txt, version)
-	return ok && strings.HasPrefix(strings.TrimLeft(rest, " \t"), ";")
+	return taglist.Versioned(txt, version)
 }
 
 // Parse reads a record. All of it must be right: to a sender a record with a
@@ -49,7 +49,7 @@ func Begins(txt string) bool {
 // an error, as it does not say which policy there is.
 func Parse(txt string) (*Record, error) {
 	r := &Record{}
-	err := fields(txt, func(f Field, offset int) error {
+	err := taglist.Fields(txt, version, maxRecord, func(f Field, offset int) error {
 		switch {
 		case f.Name == "id" && r.ID != "":
 			return fmt.Errorf("octet %d: a second id", offset+1)
@@ -57,7 +57,7 @@ func Parse(txt string) (*Record, error) {
 			return fmt.Errorf("octet %d: id %.40q: want 1 to 32 letters and digits", offset+1, f.Value)
 		case f.Name == "id":
 			r.ID = f.Value
-		case !isExtension(f):
+		case !f.IsExtension():
 			return fmt.Errorf("octet %d: %.40q: want NAME=VALUE", offset+1, f.Name)
 		default:
 			r.Extensions = append(r.Extensions, f)
@@ -73,32 +73,6 @@ func Parse(txt string) (*Record, error) {
 	return r, nil
 }
 
-// fields walks over the fields after the version (RFC 8461 §3.1). A piece
-// without "=" is a field without value whose name has a blank or is empty, or
-// whatever stands there.
-func fields(txt string, each func(f Field, offset int) error) error {
-	if len(txt) > maxRecord {
-		return fmt.Errorf("%d octets long, at most %d are read", len(txt), maxRecord)
-	}
-	if !Begins(txt) {
-		return fmt.Errorf("octet 1: want %s;", version)
-	}
-	for at := strings.IndexByte(txt, ';') + 1; at <= len(txt); {
-		piece, _, more := strings.Cut(txt[at:], ";")
-		offset := at + len(piece) - len(strings.TrimLeft(piece, " \t"))
-		at += len(piece) + 1
-		piece = strings.Trim(piece, " \t")
-		if piece == "" && !more {
-			return nil // one delimiter may end the record
-		}
-		name, value, _ := strings.Cut(piece, "=")
-		if err := each(Field{name, value}, offset); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func isID(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if !alnum(s[i]) {
@@ -106,21 +80,6 @@ func isID(s string) bool {
 		}
 	}
 	return 1 <= len(s) && len(s) <= 32
-}
-
-// isExtension: sts-extension of RFC 8461 §3.1.
-func isExtension(f Field) bool {
-	for i := 0; i < len(f.Name); i++ {
-		if c := f.Name[i]; !alnum(c) && (i == 0 || c != '_' && c != '-' && c != '.') {
-			return false
-		}
-	}
-	for i := 0; i < len(f.Value); i++ {
-		if c := f.Value[i]; c <= ' ' || c >= 0x7f || c == ';' || c == '=' {
-			return false
-		}
-	}
-	return 1 <= len(f.Name) && len(f.Name) <= 32 && f.Value != "" && f.Name != "v"
 }
 
 func alnum(c byte) bool {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"sekimori/explain"
+	"sekimori/taglist"
 )
 
 // Lint says what is wrong with the record published at _smtp._tls.DOMAIN, and
@@ -49,7 +50,7 @@ func (l *linter) add(g explain.Grade, code string, args explain.Args, part strin
 func (l *linter) record(txt, domain string) {
 	start := len(l.out)
 	fixed, has := &Record{}, false
-	err := fields(txt, func(f Field, _ int) error {
+	err := taglist.Fields(txt, version, maxRecord, func(f Field, _ int) error {
 		part := f.Name + "=" + f.Value
 		switch {
 		case f.Name == "rua" && has:
@@ -58,7 +59,7 @@ func (l *linter) record(txt, domain string) {
 		case f.Name == "rua":
 			has = true
 			fixed.RUA = append(fixed.RUA, l.destinations(f.Value)...)
-		case isExtension(f):
+		case f.IsExtension():
 			fixed.Extensions = append(fixed.Extensions, f)
 			l.add(explain.Advice, "tlsrpt.lint.unknown", explain.Args{"name": explain.Clip(f.Name)}, part)
 		default:

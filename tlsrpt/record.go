@@ -10,6 +10,7 @@ import (
 
 	"sekimori/dns"
 	"sekimori/explain"
+	"sekimori/taglist"
 )
 
 const version = "v=TLSRPTv1"
@@ -27,7 +28,7 @@ type Record struct {
 }
 
 // Field is a name and its value.
-type Field struct{ Name, Value string }
+type Field = taglist.Field
 
 // ErrSeveral is the error of more than one record: none (RFC 8460 §3).
 var ErrSeveral = errors.New("several TLS-RPT records: publish one")
@@ -38,8 +39,7 @@ func Name(domain string) string { return "_smtp._tls." + domain }
 // Begins reports whether a TXT record is one of TLS-RPT, valid or not; others
 // at the name are ignored (RFC 8460 §3).
 func Begins(txt string) bool {
-	rest, ok := strings.CutPrefix(txt, version)
-	return ok && strings.HasPrefix(strings.TrimLeft(rest, " \t"), ";")
+	return taglist.Versioned(txt, version)
 }
 
 // Parse reads a record. All of it must be right: to a sender a record with a
@@ -47,7 +47,7 @@ func Begins(txt string) bool {
 // https is a fault. A second rua is an error.
 func Parse(txt string) (*Record, error) {
 	r := &Record{}
-	err := fields(txt, func(f Field, offset int) error {
+	err := taglist.Fields(txt, version, maxRecord, func(f Field, offset int) error {
 		switch {
 		case f.Name == "rua" && r.RUA != nil:
 			return fmt.Errorf("octet %d: a second rua", offset+1)
@@ -58,7 +58,7 @@ func Parse(txt string) (*Record, error) {
 					return fmt.Errorf("octet %d: destination %.80q: want mailto:ADDRESS or https://…", offset+1, u)
 				}
 			}
-		case !isExtension(f):
+		case !f.IsExtension():
 			return fmt.Errorf("octet %d: %.40q: want NAME=VALUE", offset+1, f.Name)
 		default:
 			r.Extensions = append(r.Extensions, f)
@@ -127,47 +127,6 @@ func fault(u string) *why {
 
 func hex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
-}
-
-// fields walks over the fields after the version (RFC 8460 §3). A piece
-// without "=" is a field without value.
-func fields(txt string, each func(f Field, offset int) error) error {
-	if len(txt) > maxRecord {
-		return fmt.Errorf("%d octets long, at most %d are read", len(txt), maxRecord)
-	}
-	if !Begins(txt) {
-		return fmt.Errorf("octet 1: want %s;", version)
-	}
-	for at := strings.IndexByte(txt, ';') + 1; at <= len(txt); {
-		piece, _, more := strings.Cut(txt[at:], ";")
-		offset := at + len(piece) - len(strings.TrimLeft(piece, " \t"))
-		at += len(piece) + 1
-		piece = strings.Trim(piece, " \t")
-		if piece == "" && !more {
-			return nil // one delimiter may end the record
-		}
-		name, value, _ := strings.Cut(piece, "=")
-		if err := each(Field{name, value}, offset); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// isExtension: tlsrpt-extension of RFC 8460 §3.
-func isExtension(f Field) bool {
-	for i := 0; i < len(f.Name); i++ {
-		c := f.Name[i]
-		if ok := '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'; !ok && (i == 0 || c != '_' && c != '-' && c != '.') {
-			return false
-		}
-	}
-	for i := 0; i < len(f.Value); i++ {
-		if c := f.Value[i]; c <= ' ' || c >= 0x7f || c == ';' || c == '=' {
-			return false
-		}
-	}
-	return 1 <= len(f.Name) && len(f.Name) <= 32 && f.Value != "" && f.Name != "v"
 }
 
 // String writes the record as it is published.
