@@ -23,13 +23,13 @@ var layers = map[string]int{
 	"domain": 0, "message": 0, "taglist": 0, "explain": 0, "dns": 0, "dns/rr": 0, "dns/dnstest": 0,
 
 	"report/aggregate": 1, "spf": 1, "dkim": 1, "arc": 1, "dmarc": 1, "authres": 1,
-	"bimi": 1, "mtasts": 1, "tlsrpt": 1, "dane": 1,
+	"bimi": 1, "mtasts": 1, "tlsrpt": 1, "dane": 1, "rpki": 1, "smime": 1,
 
-	"internal/resolve": 2, "internal/store": 2, "internal/check": 2, "internal/posture": 2,
+	"internal/resolve": 2, "internal/store": 2, "internal/check": 2, "internal/posture": 2, "internal/probe": 2,
 
-	"internal/collect": 3, "internal/sources": 3, "internal/advise": 3,
+	"internal/collect": 3, "internal/sources": 3, "internal/advise": 3, "internal/profile": 3, "internal/survey": 3,
 
-	"internal/locale": 4, "internal/web/access": 4, "internal/web/api": 4, "internal/web": 4,
+	"internal/locale": 4, "internal/publish": 4, "internal/web/access": 4, "internal/web/api": 4, "internal/web": 4,
 	"internal/handoff": 4, "internal/cli": 4, "internal/archtest": 4, "internal/differential": 4,
 
 	"cmd/sekimori": 5, "examples/generate": 5, "bench": 5,
@@ -43,10 +43,12 @@ var beside = map[string][]string{
 	// ARC signs and verifies as DKIM does, by reference (RFC 8617 §4.1.2).
 	"arc":                 {"dkim"},
 	"internal/advise":     {"internal/sources"},
-	"internal/web":        {"internal/web/api", "internal/web/access", "internal/locale"},
+	"internal/survey":     {"internal/profile"},
+	"internal/publish":    {"internal/locale"},
+	"internal/web":        {"internal/web/api", "internal/web/access", "internal/locale", "internal/publish"},
 	"internal/web/api":    {"internal/locale"},
 	"internal/web/access": {"internal/locale"},
-	"internal/cli":        {"internal/web", "internal/web/api", "internal/web/access", "internal/handoff", "internal/locale"},
+	"internal/cli":        {"internal/web", "internal/web/api", "internal/web/access", "internal/handoff", "internal/locale", "internal/publish"},
 }
 
 // heavy are packages whose linking takes long; only the floors named may
