@@ -130,7 +130,14 @@ type MailResult struct {
 	// Now is how the message is evaluated now, and Then what the receiving
 	// server recorded; Then is zero where it recorded nothing.
 	Now, Then MailStates
+	// Selectors are the keys of the DKIM signatures that pass now or passed then.
+	Selectors []Selector
 	Doc       []byte // the whole answer, JSON; the store compresses it
+}
+
+// Selector names a DKIM key: it stands at Name._domainkey.Domain.
+type Selector struct {
+	Domain, Name string
 }
 
 // MailStates are the results of a message by method, in the words of RFC 8601;
