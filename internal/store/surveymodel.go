@@ -56,6 +56,7 @@ type Entry struct {
 	Problem    string   // a code, where the row could not be used or only in part
 	Detail     string   // what the problem is about
 	Of         int64    // the number of the entry with the same domain further up; 0 for none
+	Attempts   int64    // so far, where Retryable gave it; else 0
 }
 
 // Result is what was found out about a domain.
@@ -65,6 +66,7 @@ type Result struct {
 	Codes      []Code  // the problems, the worst first
 	Doc        []byte  // the whole answer, JSON; the store compresses it
 	Unanswered bool    // nothing could be learnt
+	Incomplete bool    // a question went unanswered: a later attempt may know more
 	Questions  int64   // put to the resolver
 	Attempts   int64   // this one included
 	At         time.Time
