@@ -3,6 +3,8 @@ package check
 import (
 	"bufio"
 	"context"
+	"crypto"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +31,9 @@ type Batch struct {
 	AtReceived bool
 	// Render, if set, turns each outcome into octets, which Run then hands out
 	// with it. It is called by many goroutines at once.
-	Render  func(*Checked) []byte
+	Render func(*Checked) []byte
+	// Keep fills in Checked.Header and Checked.Body.
+	Keep    bool
 	Workers int    // 0 means what suits the machine
 	TempDir string // "" means the system's
 }
@@ -42,6 +46,12 @@ type Checked struct {
 	Offset  int64
 	Verdict Verdict
 	Err     error // the message could not be read; there is no verdict
+
+	// With Batch.Keep: the header section, and the SHA-256 of the body in the
+	// relaxed canonicalization, by which copies of a message from different
+	// mailboxes are alike.
+	Header message.Header
+	Body   [sha256.Size]byte
 
 	Rendered []byte // by Batch.Render
 }
@@ -123,12 +133,13 @@ func (b *Batch) one(ctx context.Context, it *item, buf []byte) Checked {
 	if c.Err != nil || ctx.Err() != nil {
 		return c
 	}
-	c.Verdict, c.Err = b.read(ctx, it, it.quoted, buf)
+	c.Err = b.read(ctx, it, it.quoted, buf, &c)
 	if c.Err == nil && it.quoted && bodyDiffers(c.Verdict) {
 		// The mailbox's program may quote nothing, or not all of it. A
 		// signature that is right for the lines as they stand settles it.
-		if v, err := b.read(ctx, it, false, buf); err == nil && !bodyDiffers(v) {
-			c.Verdict = v
+		plain := Checked{Path: c.Path, Offset: c.Offset}
+		if err := b.read(ctx, it, false, buf, &plain); err == nil && !bodyDiffers(plain.Verdict) {
+			c = plain
 		}
 	}
 	return c
@@ -145,11 +156,11 @@ func bodyDiffers(v Verdict) bool {
 }
 
 // read reads and checks a message, with the mailbox's quoting taken off or
-// left on.
-func (b *Batch) read(ctx context.Context, it *item, unquote bool, buf []byte) (Verdict, error) {
+// left on, and puts what it finds into c.
+func (b *Batch) read(ctx context.Context, it *item, unquote bool, buf []byte, c *Checked) error {
 	r, err := it.open()
 	if err != nil {
-		return Verdict{}, err
+		return err
 	}
 	defer r.Close()
 	var src io.Reader = r
@@ -166,13 +177,13 @@ func (b *Batch) read(ctx context.Context, it *item, unquote bool, buf []byte) (V
 	first := string(start)
 	h, body, err := message.Read(br, 0)
 	if err != nil {
-		return Verdict{}, plain(err)
+		return plain(err)
 	}
 	headless := false
 	if !isMail(h) {
 		err := notMail([]byte(first))
 		if headless = it.named && errors.Is(err, errNotMail); !headless {
-			return Verdict{}, err
+			return err
 		}
 	}
 	in := Derive(h, b.Given, b.Trust)
@@ -182,13 +193,22 @@ func (b *Batch) read(ctx context.Context, it *item, unquote bool, buf []byte) (V
 		}
 	}
 	n := b.Checker.Begin(ctx, in, h)
+	var body256 *message.BodyDigest
+	if b.Keep {
+		// Most signatures ask for this one, which then costs nothing.
+		body256 = n.digests.Add(message.BodyHash{Canonicalization: message.Relaxed, Hash: crypto.SHA256, Limit: -1})
+	}
 	if _, err := io.CopyBuffer(writerOnly{n}, readerOnly{body}, buf); err != nil {
 		n.Finish(ctx)
-		return Verdict{}, fmt.Errorf("read the body: %w", plain(err))
+		return fmt.Errorf("read the body: %w", plain(err))
 	}
-	v := n.Finish(ctx)
-	v.Headless = headless
-	return v, nil
+	c.Verdict = n.Finish(ctx)
+	c.Verdict.Headless = headless
+	if b.Keep {
+		c.Header = h
+		copy(c.Body[:], body256.Sum())
+	}
+	return nil
 }
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 16<<10) }}

@@ -18,11 +18,16 @@ import (
 )
 
 // Place is an input of a Batch: a message, a mailbox (mbox), a maildir, a
-// folder of any of these, or a stream.
+// folder of any of these, a stream, or whatever hands out messages one by one.
 type Place struct {
 	Name string    // what results call it
 	File string    // its path; empty for a stream
 	In   io.Reader // the stream: a message or a mailbox
+	// Each, if set, calls yield for one message after another, with the name
+	// that its result is to have, and stops when yield returns an error. Its own
+	// error ends the run. It is for what is no file, such as a mailbox on an
+	// IMAP server. A message is read before yield returns.
+	Each func(ctx context.Context, yield func(name string, r io.Reader) error) error
 }
 
 // Many reports whether the place is one of many messages by its nature: a
@@ -99,6 +104,9 @@ type walker struct {
 }
 
 func (w *walker) place(p Place) error {
+	if p.Each != nil {
+		return p.Each(w.ctx, w.single)
+	}
 	if p.File == "" {
 		return w.stream(p.Name, p.In)
 	}
@@ -117,6 +125,17 @@ func (w *walker) place(p Place) error {
 	}
 	defer f.Close()
 	return w.stream(p.Name, f)
+}
+
+// single takes a message that comes by itself.
+func (w *walker) single(name string, r io.Reader) error {
+	sp := newSpool(w.tmp)
+	_, err := io.Copy(sp, r)
+	if err != nil && !errors.Is(err, message.ErrTooLarge) { // the source's own trouble
+		sp.free()
+		return err
+	}
+	return w.yield(&item{path: name, sp: sp, err: err})
 }
 
 func (w *walker) reject(path string, offset int64, err error) error {
