@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"sekimori/domain"
@@ -57,7 +56,7 @@ func (e *Env) printPosture(w io.Writer, p *posture.Posture, input string) {
 	for _, t := range posture.Topics {
 		head := e.text("cli.check.topic."+string(t), nil)
 		lead := "  " + mark(p.Topic(t).Level) + " " + head + strings.Repeat(" ", max(1, 9-len(head)))
-		wrap(w, width, lead, e.topicLine(p, t))
+		wrap(w, width, lead, e.Lang.Topic(p, t))
 	}
 	shown := said{map[explain.Publish]bool{}, map[string]bool{}}
 	for _, g := range []explain.Grade{explain.Error, explain.Warning, explain.Advice} {
@@ -143,164 +142,4 @@ func (e *Env) printFinding(w io.Writer, f posture.Finding, shown said) {
 		wrap(w, width, "    ", e.text("cli.check.publish", explain.Args{"name": p.Name, "type": p.Type}))
 		fmt.Fprintln(w, "      "+p.Value)
 	}
-}
-
-// topicLine words the state of one topic.
-func (e *Env) topicLine(p *posture.Posture, t posture.Name) string {
-	topic := p.Topic(t)
-	say := func(code string, args explain.Args) string { return e.text("cli.check."+code, args) }
-	if t != posture.TopicDNSSEC && t != posture.TopicDKIM && topic.Present == posture.Unknown {
-		return e.unknownLine(p)
-	}
-	switch t {
-	case posture.TopicSPF:
-		return e.spfLine(p)
-	case posture.TopicDMARC:
-		return e.dmarcLine(p)
-	case posture.TopicDKIM:
-		return e.dkimLine(p)
-	case posture.TopicMX:
-		return e.mxLine(p)
-	case posture.TopicDNSSEC:
-		return say("dnssec."+string(p.DNSSEC.Status), nil)
-	}
-	if topic.Present == posture.No {
-		return say("absent", nil)
-	}
-	if topic.Valid == posture.No && t != posture.TopicDANE {
-		return say("invalid", nil)
-	}
-	switch t {
-	case posture.TopicMTASTS:
-		return say("mta-sts.present", explain.Args{"id": p.MTASTS.ID})
-	case posture.TopicTLSRPT:
-		return say("tls-rpt.present", explain.Args{"rua": p.TLSRPT.RUA})
-	case posture.TopicBIMI:
-		if p.BIMI.Declined {
-			return say("bimi.declined", nil)
-		}
-		return say("bimi.present", explain.Args{"location": p.BIMI.Location})
-	}
-	with := 0
-	for _, h := range p.DANE.Hosts {
-		if h.Present == posture.Yes {
-			with++
-		}
-	}
-	return say("dane.present", explain.Args{"n": int64(with), "hosts": int64(len(p.DANE.Hosts))})
-}
-
-// unknownLine says why a topic is not known.
-func (e *Env) unknownLine(p *posture.Posture) string {
-	if p.DNSSEC.Status == posture.StatusBogus {
-		return e.text("cli.check.unknown-bogus", nil)
-	}
-	return e.text("cli.check.unknown", nil)
-}
-
-func (e *Env) spfLine(p *posture.Posture) string {
-	s := &p.SPF
-	all := s.All
-	if all != "" {
-		all += "all"
-	}
-	args := explain.Args{"all": all, "lookups": int64(s.Lookups), "records": int64(len(s.Records))}
-	switch {
-	case s.Present == posture.No:
-		return e.text("cli.check.absent", nil)
-	case s.Valid == posture.No && s.Lookups > 10: // RFC 7208 §4.6.4
-		return e.text("cli.check.spf.lookups", args)
-	case s.Valid == posture.No:
-		return e.text("cli.check.invalid", nil)
-	case s.Valid == posture.Unknown:
-		return e.text("cli.check.spf.unknown", args)
-	case all == "":
-		return e.text("cli.check.spf.open-end", args)
-	}
-	return e.text("cli.check.spf.present", args)
-}
-
-func (e *Env) dmarcLine(p *posture.Posture) string {
-	d := &p.DMARC
-	args := explain.Args{"tag": d.PolicyTag, "policy": d.Policy, "domain": d.RecordDomain}
-	switch {
-	case d.Present == posture.No:
-		return e.text("cli.check.absent", nil)
-	case d.Valid == posture.No && d.Policy != "": // RFC 9989 §4.10.1: for the sake of its reports
-		return e.text("cli.check.dmarc.rescued", args)
-	case d.Valid == posture.No:
-		return e.text("cli.check.invalid", nil)
-	case d.Inherited == posture.Yes && d.Testing:
-		return e.text("cli.check.dmarc.inherited-testing", args)
-	case d.Inherited == posture.Yes:
-		return e.text("cli.check.dmarc.inherited", args)
-	case d.Testing:
-		return e.text("cli.check.dmarc.testing", args)
-	}
-	return e.text("cli.check.dmarc.present", args)
-}
-
-func (e *Env) dkimLine(p *posture.Posture) string {
-	d := &p.DKIM
-	args := explain.Args{"n": int64(d.SelectorsAsked)}
-	switch d.Evidence {
-	case posture.EvidenceKey:
-		var names []string
-		for _, k := range d.Keys {
-			if !k.Revoked && len(k.Records) > 0 {
-				names = append(names, e.keyName(k))
-			}
-		}
-		args["keys"] = names
-		return e.text("cli.check.dkim.keys", args)
-	case posture.EvidenceName:
-		return e.text("cli.check.dkim.name", args)
-	case posture.EvidenceRevoked:
-		return e.text("cli.check.dkim.revoked", nil)
-	}
-	switch {
-	case d.Domainkey == posture.Unknown || d.SelectorsUnknown > 0 && d.SelectorsUnknown == d.SelectorsAsked:
-		return e.unknownLine(p)
-	case d.Present == posture.No:
-		return e.text("cli.check.absent", nil)
-	case d.Domainkey == posture.No:
-		return e.text("cli.check.dkim.none", args)
-	}
-	return e.text("cli.check.dkim.not-found", args)
-}
-
-// keyName is a selector with what its key is: "s1 (RSA 2048)".
-func (e *Env) keyName(k posture.Key) string {
-	switch {
-	case k.Valid == posture.No:
-		return e.text("cli.check.dkim.bad", explain.Args{"selector": k.Selector})
-	case k.Type == "rsa":
-		return fmt.Sprintf("%s (RSA %d)", k.Selector, k.Bits)
-	case k.Type != "":
-		return fmt.Sprintf("%s (%s)", k.Selector, k.Type)
-	}
-	return k.Selector
-}
-
-func (e *Env) mxLine(p *posture.Posture) string {
-	m := &p.MX
-	switch {
-	case m.Null == posture.Yes:
-		return e.text("cli.check.mx.null", nil)
-	case m.Present == posture.Yes:
-		var hosts []string
-		for _, h := range m.Hosts {
-			if h.Host != "" && !slices.Contains(hosts, h.Host) {
-				hosts = append(hosts, h.Host)
-			}
-		}
-		const most = 4
-		if n := max(m.Count, len(hosts)) - most; len(hosts) > most { // not all are looked at
-			return e.text("cli.check.mx.more", explain.Args{"hosts": hosts[:most], "n": int64(n)})
-		}
-		return e.Lang.List(hosts)
-	case m.Implicit == posture.Yes:
-		return e.text("cli.check.mx.implicit", nil)
-	}
-	return e.text("cli.check.mx.none", nil)
 }
