@@ -66,6 +66,7 @@ type Result struct {
 	Codes      []Code  // the problems, the worst first
 	Doc        []byte  // the whole answer, JSON; the store compresses it
 	Unanswered bool    // nothing could be learnt
+	Retry      bool    // a further attempt may settle what is unknown
 	Incomplete bool    // a question went unanswered: a later attempt may know more
 	Questions  int64   // put to the resolver
 	Attempts   int64   // this one included
@@ -96,7 +97,9 @@ type Tally struct {
 type Group struct {
 	Value   string
 	Domains int64
-	Facts   []Tally // in the order of the wave's facts
+	// First and Last are the lowest and the highest number of its entries.
+	First, Last int64
+	Facts       []Tally // in the order of the wave's facts
 }
 
 // AttributeShape says what an attribute's values are like.
