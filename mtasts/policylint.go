@@ -85,8 +85,13 @@ func LintPolicy(text string, hosts []string) []explain.Finding {
 		}
 	}
 	for _, h := range hosts {
-		if len(p.MX) > 0 && p.Mode != None && !p.Allows(h) {
-			add(explain.Error, "mtasts.policy.host-absent", explain.Args{"host": explain.Clip(h)}, "RFC 8461 §4.1", h)
+		host := explain.Args{"host": explain.Clip(h)}
+		switch {
+		case len(p.MX) == 0 || p.Allows(h):
+		case p.Mode == Testing: // RFC 8461 §5: delivered, and reported
+			add(explain.Warning, "mtasts.policy.host-absent-testing", host, "RFC 8461 §4.1", h)
+		case p.Mode != None:
+			add(explain.Error, "mtasts.policy.host-absent", host, "RFC 8461 §4.1", h)
 		}
 	}
 	return out

@@ -156,6 +156,7 @@ func TestLintPolicy(t *testing.T) {
 	for in, want := range map[string][]string{
 		policy: {"policy.host-absent"},
 		"version: STSv1\nmode: testing\nmx: *.example.org\nmax_age: 600\n": {"policy.testing", "policy.max-age-short"},
+		"version: STSv1\nmode: testing\nmx: *.org\nmax_age: 604800\n":      {"policy.testing", "policy.host-absent-testing"},
 		"version: STSv1\nmode: none\nmax_age: 99999999\nfoo: bar\n":        {"policy.none", "policy.max-age-long", "policy.unknown"},
 		"version: 1\nmode: on\nmax_age: x\nmx: a b\nrubbish\n":             {"policy.version", "policy.mode", "policy.max-age", "policy.mx", "policy.syntax"},
 		"version: STSv1\nmode: enforce\nmode: none\nmx: mx.example.org\n":  {"policy.twice", "policy.missing"},

@@ -1,5 +1,7 @@
 package posture
 
+import "sekimori/mtasts"
+
 // Fact is a statement about a domain that is true, false or not known: what
 // surveys count and what profiles require. Its text is the name in their
 // published tables, which does not change.
@@ -133,6 +135,16 @@ func (p *Posture) Fact(f Fact) State {
 		return known(p.DKIM.Valid)
 	case FactMTASTS:
 		return known(p.MTASTS.Present)
+	case FactMTASTSValid:
+		if p.MTASTS.Policy != nil {
+			return known(p.MTASTS.Valid)
+		}
+	case FactMTASTSEnforce:
+		if q := p.MTASTS.Policy; q != nil && p.MTASTS.Valid == Yes {
+			return state(q.Mode == mtasts.Enforce)
+		} else if q != nil {
+			return known(p.MTASTS.Valid)
+		}
 	case FactTLSRPT:
 		return known(p.TLSRPT.Present)
 	case FactDANE:

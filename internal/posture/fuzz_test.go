@@ -1,4 +1,4 @@
-package posture
+package posture_test
 
 import (
 	"context"
@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"sekimori/dns"
+	"sekimori/domain"
 	"sekimori/explain"
 	"sekimori/internal/locale"
+	"sekimori/internal/posture"
 )
 
 // FuzzInspect answers questions with what the fuzzer makes up: lines "HEAD
@@ -19,6 +21,10 @@ func FuzzInspect(f *testing.F) {
 	f.Add("x MX 10 mx.x.example.\nmx A 192.0.2.1\nx TXT v=spf1 mx include:y.example -all\n_dmarc TXT v=DMARC1; p=reject; rua=mailto:a@b.example\n_25 TLSA 3 1 1 00")
 	f.Add("x MX 0 .\nx TXT v=spf1 -all\n_dmarc TXT v=DMARC1;p=none;t=y\n* TXT v=DKIM1; p=\n_mta-sts TXT v=STSv1; id=1;\ndefault._bimi TXT v=BIMI1; l=; a=")
 	f.Add("* TXT !\n* MX !\nx TXT v=spf1 redirect=x.example")
+	x, err := domain.Parse("x.example")
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if len(s) > 1<<14 {
 			return
@@ -32,7 +38,7 @@ func FuzzInspect(f *testing.F) {
 				lines = append(lines, line{head, typ, data})
 			}
 		}
-		c := &counted{lookup: func(_ context.Context, name string, typ dns.Type) (dns.Answer, error) {
+		lookup := func(_ context.Context, name string, typ dns.Type) (dns.Answer, error) {
 			var a dns.Answer
 			for _, l := range lines {
 				if l.typ != string(typ) || l.head != "*" && !strings.HasPrefix(name, l.head) {
@@ -47,28 +53,28 @@ func FuzzInspect(f *testing.F) {
 				return a, dns.ErrNameNotFound
 			}
 			return a, nil
-		}}
+		}
 		for _, frugal := range []bool{false, true} {
-			c.asked = nil
-			p := Inspect(t.Context(), c, name(t, "x.example"), Options{Frugal: frugal})
-			c.check(t, &p)
+			c, check := posture.Counted(lookup)
+			p := posture.Inspect(t.Context(), c, x, posture.Options{Frugal: frugal})
+			check(t, &p)
 			if _, err := json.Marshal(p); err != nil {
 				t.Error(err)
 			}
-			states := []State{p.Exists, p.SendsMail, p.Verdict.Protected, p.DMARC.Enforced, p.DMARC.Inherited, p.DKIM.Domainkey, p.DKIM.Wildcard,
+			states := []posture.State{p.Exists, p.SendsMail, p.Verdict.Protected, p.DMARC.Enforced, p.DMARC.Inherited, p.DKIM.Domainkey, p.DKIM.Wildcard,
 				p.MX.Null, p.MX.Implicit, p.MTASTS.PolicyHost, p.BIMI.Eligible}
-			for _, n := range Topics {
+			for _, n := range posture.Topics {
 				topic := p.Topic(n)
 				states = append(states, topic.Present, topic.Valid)
-				if topic.Valid == Yes && topic.Present != Yes && n != TopicMX {
+				if topic.Valid == posture.Yes && topic.Present != posture.Yes && n != posture.TopicMX {
 					t.Errorf("%s is %s and valid", n, topic.Present)
 				}
-				if !slices.Contains([]Level{LevelOK, LevelAdvice, LevelWarning, LevelError, LevelUnknown, LevelAbsent}, topic.Level) {
+				if !slices.Contains([]posture.Level{posture.LevelOK, posture.LevelAdvice, posture.LevelWarning, posture.LevelError, posture.LevelUnknown, posture.LevelAbsent}, topic.Level) {
 					t.Errorf("%s has the level %q", n, topic.Level)
 				}
 			}
 			for i, s := range states {
-				if s != Yes && s != No && s != Unknown {
+				if s != posture.Yes && s != posture.No && s != posture.Unknown {
 					t.Errorf("state %d is %q", i, s)
 				}
 			}

@@ -2,8 +2,9 @@
 // and on the way to it: every record that it publishes for mail, what is
 // wrong with them, and what to publish instead.
 //
-// Inspect asks the DNS only; nothing is fetched by HTTPS or SMTP. What an
-// unanswered question hides is unknown, never absent: every statement has the
+// Inspect asks the DNS, and looks further (by HTTPS at what records point to)
+// where Options say with what. What an unanswered question hides is unknown,
+// never absent: every statement has the
 // three states yes, no and unknown, so that many domains can be tabulated.
 //
 // Whoever does not send mail is measured by another yardstick: such a domain
@@ -192,6 +193,10 @@ type Options struct {
 	Timeout time.Duration
 	// Now is the clock of CheckedAt; nil leaves it out.
 	Now func() time.Time
+	// Fetch gets MTA-STS policies, BIMI logos and certificates; nil leaves
+	// them unknown. At most three fetches a domain; the DNS questions of a
+	// Fetcher's own are not counted.
+	Fetch Fetcher
 }
 
 // DefaultTimeout is how long one domain may take unless Options say otherwise.
@@ -315,6 +320,7 @@ func (in *inspection) nothing() {
 	in.DKIM.Domainkey, in.DKIM.Wildcard = No, No
 	in.MX.Null, in.MX.Implicit = No, No
 	in.MTASTS.PolicyHost = No
+	in.awaitPolicy()
 	in.BIMI.Eligible = No
 	in.DNSSEC.Status = StatusUnknown
 	in.DNSSEC.Present, in.DNSSEC.Valid = Unknown, Unknown
