@@ -128,11 +128,9 @@ $TTL 300
 @ NS ns
 ns A 127.0.0.1
 lg-cloud A 192.0.2.1
-lg-cloud NS ns
 spf.lg-cloud TXT "v=spf1 ip4:192.0.2.0/25 ip6:2001:db8::/48 include:spf2.lg-cloud.example -all"
 spf2.lg-cloud TXT "v=spf1 ip4:192.0.2.128/25 -all"
 haishin-benri A 198.51.100.1
-haishin-benri NS ns
 spf.haishin-benri TXT "v=spf1 ip4:198.51.100.0/24 -all"
 `)
 	hosts := [...]string{"mx1.lg-cloud.example.", "mx2.lg-cloud.example.", "mx1.haishin-benri.example."}
@@ -144,7 +142,7 @@ spf.haishin-benri TXT "v=spf1 ip4:198.51.100.0/24 -all"
 			continue
 		}
 		d := t.Domain + "."
-		fmt.Fprintf(b, "%s NS ns\n%[1]s A 203.0.113.%d\nwww.%[1]s A 203.0.113.%[2]d\n", d, i%250+1)
+		fmt.Fprintf(b, "%s A 203.0.113.%d\nwww.%[1]s A 203.0.113.%[2]d\n", d, i%250+1)
 		if i%3 == 0 { // its own mail host
 			fmt.Fprintf(b, "%s MX 10 mail.%[1]s\nmail.%[1]s A 203.0.113.%d\n", d, i%250+1)
 		} else {
