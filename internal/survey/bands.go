@@ -153,3 +153,9 @@ func thin(in []float64) []float64 {
 	}
 	return out
 }
+
+// From is where the band begins; ok is false where it has no beginning.
+func (b Band) From() (low float64, ok bool) { return b.Low, !math.IsInf(b.Low, -1) }
+
+// To is where the band ends, itself not in it; ok is false where it has no end.
+func (b Band) To() (high float64, ok bool) { return b.High, !math.IsInf(b.High, 1) }

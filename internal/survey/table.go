@@ -31,6 +31,10 @@ type Counter interface {
 	Shapes(ctx context.Context, wave int64) ([]store.AttributeShape, error)
 	Groups(ctx context.Context, wave int64, attribute string, most int) ([]store.Group, error)
 	Bands(ctx context.Context, wave int64, attribute string, bounds []float64) ([]store.Group, error)
+}
+
+// ChangeCounter counts the domains of two waves by a fact's states in both.
+type ChangeCounter interface {
 	Changes(ctx context.Context, before, after int64, attribute, value string) ([]store.Change, error)
 }
 
@@ -42,6 +46,7 @@ type MailCounter interface {
 // TableStore is what Summarize asks.
 type TableStore interface {
 	Counter
+	ChangeCounter
 	MailCounter
 }
 
@@ -210,7 +215,7 @@ func Summarize(ctx context.Context, st TableStore, wave store.Wave, o Tabulation
 		return nil, fmt.Errorf("count the messages: %w", err)
 	}
 	if o.Against != nil {
-		if s.Change, err = compare(ctx, st, *o.Against, wave); err != nil {
+		if s.Change, err = Compare(ctx, st, *o.Against, wave, "", ""); err != nil {
 			return nil, fmt.Errorf("compare with %q: %w", o.Against.Name, err)
 		}
 	}
@@ -258,10 +263,11 @@ func tabulate(ctx context.Context, st Counter, wave store.Wave, shape store.Attr
 	return t, true, nil
 }
 
-// orderGroups sorts the values of a table: numbers by size; else as they stand,
-// which is the most frequent first. Domains without a value come last.
+// orderGroups sorts the values of a table: numbers by size; as the list has
+// them where it is arranged by the attribute, as by prefectures; else as they
+// stand, which is the most frequent first. Domains without a value come last.
 func orderGroups(groups []store.Group) {
-	numbers := make(map[string]float64, len(groups))
+	numbers := map[string]float64{}
 	for _, g := range groups {
 		if n, ok := store.ParseNumber(g.Value); ok {
 			numbers[g.Value] = n
@@ -270,6 +276,7 @@ func orderGroups(groups []store.Group) {
 			break
 		}
 	}
+	listed := numbers == nil && arranged(groups)
 	slices.SortStableFunc(groups, func(a, b store.Group) int {
 		switch {
 		case (a.Value == "") != (b.Value == ""):
@@ -279,9 +286,28 @@ func orderGroups(groups []store.Group) {
 			return -1
 		case numbers != nil:
 			return cmp.Compare(numbers[a.Value], numbers[b.Value])
+		case listed:
+			return cmp.Compare(a.First, b.First)
 		}
 		return 0
 	})
+}
+
+// arranged tells whether the domains of each group stand together in the list,
+// give or take some.
+func arranged(groups []store.Group) bool {
+	var domains, span int64
+	for _, g := range groups {
+		if g.Value == "" {
+			continue
+		}
+		if g.First <= 0 || g.Last < g.First {
+			return false
+		}
+		domains += g.Domains
+		span += g.Last - g.First + 1
+	}
+	return span <= domains*2
 }
 
 // shares are the tallies of a group, of which there are n.
@@ -316,9 +342,11 @@ func combine(ctx context.Context, st MailCounter, wave int64) (MailTable, error)
 	return m, nil
 }
 
-// compare counts what became of the facts that both waves have.
-func compare(ctx context.Context, st Counter, before, after store.Wave) (*Comparison, error) {
-	changes, err := st.Changes(ctx, before.ID, after.ID, "", "")
+// Compare counts what became of the facts that both waves have, among the
+// domains that are in both; of those with one value of an attribute, where one
+// is named.
+func Compare(ctx context.Context, st ChangeCounter, before, after store.Wave, attribute, value string) (*Comparison, error) {
+	changes, err := st.Changes(ctx, before.ID, after.ID, attribute, value)
 	if err != nil {
 		return nil, err
 	}
