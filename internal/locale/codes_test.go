@@ -15,6 +15,7 @@ var rooms = map[string]string{
 	"spf": "spf", "dkim": "dkim", "arc": "arc", "dmarc": "dmarc", "authres": "authres",
 	"mtasts": "mtasts", "tlsrpt": "tlsrpt", "bimi": "bimi", "dane": "dane",
 	"check": "internal/check", "posture": "internal/posture",
+	"survey": "internal/survey",
 }
 
 // TestRooms checks that every code that stands in a room's sources has its
