@@ -37,6 +37,7 @@ func newCheck(e *Env) *cobra.Command {
 		Args: cobra.MinimumNArgs(1),
 	}
 	names := addDNSFlags(cmd, e)
+	fetch := addFetchFlags(cmd, e)
 	cmd.Flags().StringSliceVar(&selectors, "selector", nil, e.text("cli.check.selector", nil))
 	cmd.Flags().BoolVar(&asJSON, "json", false, e.text("cli.check.json", nil))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -67,6 +68,9 @@ func newCheck(e *Env) *cobra.Command {
 		ctx, cancel := context.WithCancel(cmd.Context())
 		defer cancel()
 		o := posture.Options{Selectors: selectors, Now: time.Now}
+		if err := fetch.open(cmd, names, resolver, &o); err != nil {
+			return usage(err)
+		}
 		c := checking{env: e, asJSON: asJSON, single: single}
 		queue := make(chan *job, checksAtOnce)
 		go func() {

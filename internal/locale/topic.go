@@ -36,7 +36,7 @@ func (l Lang) Topic(p *posture.Posture, t posture.Name) string {
 	}
 	switch t {
 	case posture.TopicMTASTS:
-		return say("mta-sts.present", explain.Args{"id": p.MTASTS.ID})
+		return l.stsLine(p)
 	case posture.TopicTLSRPT:
 		return say("tls-rpt.present", explain.Args{"rua": p.TLSRPT.RUA})
 	case posture.TopicBIMI:
@@ -52,6 +52,23 @@ func (l Lang) Topic(p *posture.Posture, t posture.Name) string {
 		}
 	}
 	return say("dane.present", explain.Args{"n": int64(with), "hosts": int64(len(p.DANE.Hosts))})
+}
+
+// stsLine says as much as is known of a policy.
+func (l Lang) stsLine(p *posture.Posture) string {
+	m := &p.MTASTS
+	args := explain.Args{"id": m.ID}
+	switch {
+	case m.Policy == nil:
+		return l.Text("cli.check.mta-sts.present", args)
+	case m.Policy.Mode == "":
+		if args["reason"] = m.Policy.Failure; m.Policy.Failure == "" {
+			args["reason"] = "dns" // of the policy's host
+		}
+		return l.Text("cli.check.mta-sts.unfetched", args)
+	}
+	args["mode"], args["days"] = string(m.Policy.Mode), m.Policy.MaxAge/86400
+	return l.Text("cli.check.mta-sts.policy", args)
 }
 
 // unknownLine says why a topic is not known.
