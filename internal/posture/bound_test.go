@@ -202,6 +202,23 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
+// TestFrugalSilent: where nobody answers, a frugal inspection soon stops
+// asking, and everything is unknown.
+func TestFrugalSilent(t *testing.T) {
+	c := &counted{lookup: func(_ context.Context, name string, _ dns.Type) (dns.Answer, error) {
+		return dns.Answer{}, fmt.Errorf("%s: %w", name, dns.ErrTemporary)
+	}}
+	p := Inspect(t.Context(), c, name(t, "slow.example"), Options{Frugal: true})
+	if p.Questions > 5 || !p.Unanswered() || p.Verdict.Level != LevelUnknown || len(p.Findings) != 0 {
+		t.Errorf("%d questions: %+v", p.Questions, p)
+	}
+	for _, f := range Facts {
+		if s := p.Fact(f); s != Unknown {
+			t.Errorf("%s is %s", f, s)
+		}
+	}
+}
+
 // TestFrugal: few questions for what most domains are.
 func TestFrugal(t *testing.T) {
 	for dir, most := range map[string]int{"bare": 20, "good": 35, "silent": 25, "missing": 5} {

@@ -254,7 +254,13 @@ func Inspect(ctx context.Context, r dns.Resolver, name domain.Name, o Options) P
 			in.inspectBIMI(ctx)
 		}
 	}}
-	if first.exists != No {
+	switch {
+	case first.exists == Unknown && o.Frugal && first.mx.Security != dns.Bogus && first.txt.Security != dns.Bogus:
+		// Its name servers do not answer: whatever else is asked of them would
+		// wait for as long. A later attempt may know; DMARC may be inherited.
+		tasks = []func(){func() { in.inspectDMARC(ctx) }}
+		in.blank(Unknown)
+	case first.exists != No:
 		tasks = append(tasks,
 			func() { in.inspectSPF(ctx) },
 			func() { in.inspectDKIM(ctx) },
@@ -266,8 +272,8 @@ func Inspect(ctx context.Context, r dns.Resolver, name domain.Name, o Options) P
 			func() { in.inspectMTASTS(ctx) },
 			func() { in.inspectTLSRPT(ctx) },
 		)
-	} else {
-		in.nothing()
+	default:
+		in.blank(No)
 	}
 	together(tasks)
 	in.judge()
@@ -302,12 +308,13 @@ func (in *inspection) first(ctx context.Context) first {
 	return f
 }
 
-// nothing fills in the topics of a name that does not exist.
-func (in *inspection) nothing() {
-	absent := Topic{Present: No, Valid: No}
+// blank fills in the topics that are not asked about: with No for a name that
+// does not exist, whose DMARC policy may be inherited, and with Unknown for one
+// that nothing can be learnt of.
+func (in *inspection) blank(s State) {
 	for _, t := range Topics {
 		if t != TopicDMARC {
-			*in.topic(t) = absent
+			*in.topic(t) = Topic{Present: s, Valid: s}
 		}
 	}
 	in.SPF.init()
@@ -317,11 +324,11 @@ func (in *inspection) nothing() {
 	in.TLSRPT.init()
 	in.BIMI.init()
 	in.DANE.init()
-	in.DKIM.Domainkey, in.DKIM.Wildcard = No, No
-	in.MX.Null, in.MX.Implicit = No, No
-	in.MTASTS.PolicyHost = No
+	in.DKIM.Domainkey, in.DKIM.Wildcard = s, s
+	in.MX.Null, in.MX.Implicit = s, s
+	in.MTASTS.PolicyHost = s
 	in.awaitPolicy()
-	in.BIMI.Eligible = No
+	in.BIMI.Eligible = s
 	in.DNSSEC.Status = StatusUnknown
 	in.DNSSEC.Present, in.DNSSEC.Valid = Unknown, Unknown
 }
