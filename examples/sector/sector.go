@@ -123,8 +123,8 @@ func WriteList(w io.Writer, towns []Town) error {
 func WriteZone(w io.Writer, towns []Town) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprint(b, `$ORIGIN example.
-$TTL 300
-@ SOA ns root 1 3600 600 86400 300
+$TTL 3600
+@ SOA ns root 1 3600 600 86400 3600
 @ NS ns
 ns A 127.0.0.1
 lg-cloud A 192.0.2.1
