@@ -152,7 +152,7 @@ func bodyDiffers(v Verdict) bool {
 			return true
 		}
 	}
-	return false
+	return v.SMIME != nil && v.SMIME.Reason.Code == "smime.content-differs"
 }
 
 // read reads and checks a message, with the mailbox's quoting taken off or

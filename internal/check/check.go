@@ -24,6 +24,7 @@ import (
 	"sekimori/dns"
 	"sekimori/domain"
 	"sekimori/message"
+	"sekimori/smime"
 	"sekimori/spf"
 )
 
@@ -31,7 +32,7 @@ import (
 // not change after the first use, and it must not be copied then, because it
 // remembers keys that it has parsed. Resolver must be set. One message costs at most the
 // questions that the limits of the protocols add up to, and memory for its
-// header; the body is not kept.
+// header; the body is not kept, but for SMIME.
 type Checker struct {
 	Resolver dns.Resolver
 	// AuthServID is the authserv-id of the Authentication-Results field (RFC
@@ -50,6 +51,11 @@ type Checker struct {
 	// Sealers are the domains whose ARC seals are trusted (RFC 8617 §7.2, §9.6).
 	// A trusted chain is told; it never makes DMARC pass.
 	Sealers []domain.Name
+
+	// SMIME verifies signatures of S/MIME messages. nil leaves them out, and the
+	// Verdict says nothing of them. The body of a message whose header says that
+	// it is S/MIME is kept until it ends, up to the verifier's limit.
+	SMIME *smime.Verifier
 
 	// Sequential asks for SPF and DMARC one after the other, in the goroutine
 	// of Begin, instead of at once. It takes less work and, unless the answers
@@ -105,6 +111,7 @@ type Checking struct {
 	dkim              *dkim.Verification
 	arc               *arc.Validation
 	discovery         *dmarc.Discovery
+	kept              *kept // nil for all but S/MIME messages
 }
 
 // Begin starts the evaluation of a message. The questions to the DNS that it
@@ -138,6 +145,7 @@ func (c *Checker) Start(ctx context.Context, in Input) *Checking {
 func (n *Checking) Header(h message.Header) {
 	c := n.checker
 	n.header = h
+	n.keep(h)
 	if !c.Sequential {
 		n.asked.Go(n.discover)
 	}
@@ -176,7 +184,12 @@ func (n *Checking) runSPF() {
 }
 
 // Write takes the next piece of the body. It never fails.
-func (n *Checking) Write(p []byte) (int, error) { return n.digests.Write(p) }
+func (n *Checking) Write(p []byte) (int, error) {
+	if n.kept != nil {
+		n.kept.write(p)
+	}
+	return n.digests.Write(p)
+}
 
 // Finish ends the message and waits for what was asked.
 func (n *Checking) Finish(ctx context.Context) Verdict {
@@ -190,6 +203,7 @@ func (n *Checking) Finish(ctx context.Context) Verdict {
 	} else {
 		v.ARC.Status = arc.None
 	}
+	v.SMIME = n.smime(ctx)
 	n.asked.Wait()
 	v.SPF, v.Helo = n.spf, n.helo
 	if !n.withSPF {

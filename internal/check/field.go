@@ -63,6 +63,7 @@ func (v *Verdict) results() *authres.Results {
 		x.Props = append(x.Props, authres.Prop{Type: "policy", Name: "dmarc", Value: string(v.DMARC.Policy)}) // RFC 9989 §9.1
 	}
 	r.Results = append(r.Results, x)
+	r.Results = append(r.Results, smimeResults(v.SMIME)...)
 	return r
 }
 

@@ -20,6 +20,7 @@ type document struct {
 
 	Verdict    Outcome            `json:"verdict"`
 	Connection connectionDocument `json:"connection"`
+	SMIME      *smimeDocument     `json:"smime,omitempty"`
 }
 
 type spfDocument struct {
@@ -92,6 +93,7 @@ func (v *Verdict) document() document {
 		Steps:                 v.Steps(),
 		Verdict:               v.Outcome(),
 		Connection:            connectionDocument{Helo: text(v.Input.Helo), Rcpt: v.Input.Rcpt},
+		SMIME:                 newSMIMEDocument(v.SMIME),
 	}
 	for i := range v.DKIM {
 		s := &v.DKIM[i]

@@ -114,6 +114,9 @@ func (v *Verdict) Steps() []explain.Step {
 	if v.ARC.Sets > 0 || v.ARC.Status != arc.None {
 		steps = append(steps, v.arcStep())
 	}
+	if v.SMIME != nil {
+		steps = append(steps, smimeStep(v.SMIME))
+	}
 	return steps
 }
 

@@ -7,6 +7,7 @@ import (
 	"sekimori/dkim"
 	"sekimori/dmarc"
 	"sekimori/domain"
+	"sekimori/smime"
 	"sekimori/spf"
 )
 
@@ -28,6 +29,9 @@ type Verdict struct {
 	Trust      arc.Trust
 	DMARC      dmarc.Result
 	AuthServID string
+	// SMIME is the result for S/MIME; nil where the header announces none, or
+	// Checker.SMIME is nil. It is told beside DMARC, which does not look at it.
+	SMIME *smime.Result
 	// Headless says that what was given has no header of a message.
 	Headless bool
 }
