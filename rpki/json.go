@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 // maxValue bounds one value of the JSON, and maxDepth how deep what is skipped
@@ -78,6 +79,12 @@ func (l *loader) json(r io.Reader) error {
 		if err != nil {
 			return fail(err)
 		}
+		if key == "metadata" {
+			if err := l.metadata(d); err != nil {
+				return fail(err)
+			}
+			continue
+		}
 		if key != "roas" {
 			if err := skipValue(d, m); err != nil {
 				return fail(err)
@@ -127,6 +134,25 @@ func (l *loader) jsonEntry(d *json.Decoder) error {
 		return l.entry(at, e.ASN.asn, e.Prefix, unstated)
 	}
 	return l.entry(at, e.ASN.asn, e.Prefix, max(*e.MaxLength, 0))
+}
+
+// metadata reads when the payloads were made: "generated" of Routinator, in
+// seconds, or "buildtime" of rpki-client.
+func (l *loader) metadata(d *json.Decoder) error {
+	var m struct {
+		Generated int64  `json:"generated"`
+		Built     string `json:"buildtime"`
+	}
+	var wrongType *json.UnmarshalTypeError
+	if err := d.Decode(&m); err != nil && !errors.As(err, &wrongType) {
+		return err
+	}
+	if t, err := time.Parse(time.RFC3339, m.Built); err == nil {
+		l.Time = t.UTC()
+	} else if m.Generated > 0 && m.Generated < 1<<33 {
+		l.Time = time.Unix(m.Generated, 0).UTC()
+	}
+	return nil
 }
 
 // skipValue passes over one value, of any size, in constant memory.

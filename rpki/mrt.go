@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // What is read of MRT (RFC 6396 §4, §5.3; RFC 8050 §4).
@@ -63,7 +64,9 @@ func (b *routeBuilder) mrt(in *bufio.Reader) error {
 			offset += mrtHeader + n
 			continue
 		}
-		dumps++
+		if dumps++; dumps == 1 {
+			b.Time = time.Unix(int64(binary.BigEndian.Uint32(head[:])), 0).UTC()
+		}
 		var err error
 		if body, err = readBody(in, body, int(n)); err != nil {
 			return fail(err)
@@ -230,9 +233,12 @@ func (x *rib) read(b *routeBuilder) error {
 			odd = fmt.Errorf("prefix %s: peer %d of %d", prefix, peer, len(x.peers))
 			continue
 		}
-		origin, err := originOf(attributes, x.peers[peer])
+		origin, isBGP, err := originOf(attributes, x.peers[peer])
 		if err != nil {
 			odd = fmt.Errorf("prefix %s: %w", prefix, err)
+			continue
+		}
+		if !isBGP {
 			continue
 		}
 		all = append(all, sighting{origin, peer})
@@ -306,8 +312,9 @@ const (
 // originOf returns the origin of a route by its path (RFC 6811 §2): the last
 // system of the last segment, if that is a sequence; the peer's own where the
 // path is empty or ends inside a confederation; 0 where it is a set. Numbers
-// in a dump have four octets (RFC 6396 §4.3.4).
-func originOf(attributes []byte, peer ASN) (ASN, error) {
+// in a dump have four octets (RFC 6396 §4.3.4). A route without a path is none
+// of BGP: BIRD dumps a router's static routes so.
+func originOf(attributes []byte, peer ASN) (origin ASN, isBGP bool, err error) {
 	c := cut{b: attributes}
 	for len(c.b) > 0 {
 		flags, typ := c.uint8(), c.uint8()
@@ -319,13 +326,14 @@ func originOf(attributes []byte, peer ASN) (ASN, error) {
 		}
 		value := c.take(n)
 		if c.short {
-			return 0, errors.New("an attribute is longer than the entry")
+			return 0, false, errors.New("an attribute is longer than the entry")
 		}
 		if typ == attrASPath {
-			return lastOf(value, peer)
+			origin, err = lastOf(value, peer)
+			return origin, true, err
 		}
 	}
-	return peer, nil // as of a route that its own network announces
+	return 0, false, nil
 }
 
 func lastOf(path []byte, peer ASN) (ASN, error) {

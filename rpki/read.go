@@ -57,8 +57,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 
 // ReadVRPs reads the output of a validator: the JSON of rpki-client and of
 // Routinator (json, jsonext), or CSV with or without a header, each also in
-// gzip or bzip2; which one is told by how it begins. It streams: 40 octets a
-// payload are kept, and twice that while it reads.
+// gzip or bzip2; which one is told by how it begins. It streams.
 //
 // A source that ends early is an error. An entry that makes no sense is skipped
 // and told in the Reading; where these are more than one in a hundred, or

@@ -138,8 +138,8 @@ type routeBuilder struct {
 	counts [2][]int64
 }
 
-// add adds the origins of a prefix; those of a prefix that came before are
-// added to it.
+// add adds the origins of a prefix. Of a prefix that came before, as where a
+// router adds dump after dump to one file, it keeps the larger counts.
 func (b *routeBuilder) add(p netip.Prefix, origins []seen) error {
 	if p.Bits() == 0 || len(origins) == 0 {
 		return nil
@@ -152,7 +152,7 @@ func (b *routeBuilder) add(p netip.Prefix, origins []seen) error {
 			case i < 0:
 				merged = append(merged, o)
 			default:
-				merged[i].peers += min(o.peers, math.MaxUint32-merged[i].peers)
+				merged[i].peers = max(merged[i].peers, o.peers)
 			}
 		}
 		origins = merged

@@ -156,7 +156,7 @@ func TestDifferential(t *testing.T) {
 	t.Log(count)
 }
 
-const rpkiClientJSON = `{"metadata": {"buildmachine": "x", "vrps": 3, "nested": [[{"a": [1, 2]}]]},
+const rpkiClientJSON = `{"metadata": {"buildmachine": "x", "buildtime": "2026-11-22T00:00:00Z", "vrps": 3, "nested": [[{"a": [1, 2]}]]},
  "roas": [
   {"asn": 64496, "prefix": "192.0.2.0/24", "maxLength": 24, "ta": "apnic", "expires": 1790000000},
   {"asn": 64496, "prefix": "2001:db8::/32", "maxLength": 48, "ta": "apnic", "expires": 1790000000},
@@ -210,6 +210,9 @@ func TestReadVRPs(t *testing.T) {
 			if all := fmt.Sprint(slices.Collect(s.All())); all != want {
 				t.Errorf("%s, want %s", all, want)
 			}
+			if strings.Contains(c.text, "metadata") && got.Time.Unix() != 1795305600 {
+				t.Errorf("made at %v", got.Time)
+			}
 			if got.Repeated != c.repeated || got.Skipped != 0 || got.Entries != 3+c.repeated {
 				t.Errorf("%+v", got)
 			}
@@ -228,11 +231,11 @@ func TestReadVRPsErrors(t *testing.T) {
 		`{"roas": []}`:                   "no validated ROA payloads",
 		`{"roas": 3}`:                    "no list",
 		`[{"asn": 1}]`:                   "line 1",
-		rpkiClientJSON[:300]:             "ends early",
+		rpkiClientJSON[:330]:             "ends early",
 		`{"roas": [{"asn": 1,,`:          "offset 10",
 		`{"roas": [{"asn": 1, "prefix": "10.0.0.0/8", "x": "` + long + `"}]}`: "value of more than",
 		`{"metadata": "` + long + `"}`:                                        "value of more than",
-		`{"metadata": ` + strings.Repeat("[", 200):                            "nested",
+		`{"aspas": ` + strings.Repeat("[", 200):                               "nested",
 		`{"roas": [{"asn": "AS4294967296", "prefix": "10.0.0.0/8"}]}`:         "AS number",
 		`{"roas": [{"asn": 1, "prefix": "10.0.0.1/8"}]}`:                      "bits behind",
 		`{"roas": [{"asn": 1, "prefix": "10.0.0.0/33"}]}`:                     "ADDRESS/LENGTH",

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/gaissmai/bart"
 )
@@ -21,7 +22,8 @@ var errTooMany = fmt.Errorf("more than %d validated ROA payloads", MaxVRPs)
 // VRPs are all the payloads of a validator at one time. They do not change and
 // are safe for concurrent use. The nil and the zero *VRPs cover nothing.
 //
-// They take about 40 octets each; while they are read, twice that.
+// They take about 50 octets each; while 800,000 are read from JSON, the process
+// has 100 MB.
 type VRPs struct {
 	table bart.Table[span]
 	// list has the payloads of each prefix side by side.
@@ -190,6 +192,8 @@ type Reading struct {
 	// Problems says what is wrong with the first of them.
 	Skipped  int64
 	Problems []error
+	// Time is when the source says it was made; zero where it does not say.
+	Time time.Time
 }
 
 // maxProblems bounds Reading.Problems.
