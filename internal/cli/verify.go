@@ -115,16 +115,9 @@ func (f *verifyFlags) batch(senderGiven bool) (*check.Batch, error) {
 		b.Given.MailFrom = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(f.mailFrom), "<"), ">")
 		b.Given.NullSender = b.Given.MailFrom == ""
 	}
-	for _, t := range f.trust {
-		p, err := netip.ParsePrefix(t)
-		if err != nil {
-			var ip netip.Addr
-			if ip, err = netip.ParseAddr(t); err != nil {
-				return nil, fmt.Errorf("--trust %s: want a network such as 192.0.2.0/24 or an address", t)
-			}
-			p = netip.PrefixFrom(ip, ip.BitLen())
-		}
-		b.Trust = append(b.Trust, p.Masked())
+	var err error
+	if b.Trust, err = parseNetworks("--trust", f.trust); err != nil {
+		return nil, err
 	}
 	switch f.when {
 	case "":
@@ -139,6 +132,23 @@ func (f *verifyFlags) batch(senderGiven bool) (*check.Batch, error) {
 		b.Given.Time = t
 	}
 	return b, nil
+}
+
+// parseNetworks reads the values of a flag that names networks or addresses.
+func parseNetworks(flag string, values []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, v := range values {
+		p, err := netip.ParsePrefix(v)
+		if err != nil {
+			var ip netip.Addr
+			if ip, err = netip.ParseAddr(v); err != nil {
+				return nil, fmt.Errorf("%s %s: want a network such as 192.0.2.0/24 or an address", flag, v)
+			}
+			p = netip.PrefixFrom(ip, ip.BitLen())
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
 }
 
 // verdicts takes the outcomes one by one and says them.

@@ -14,7 +14,7 @@ import (
 var rooms = map[string]string{
 	"spf": "spf", "dkim": "dkim", "arc": "arc", "dmarc": "dmarc", "authres": "authres",
 	"mtasts": "mtasts", "tlsrpt": "tlsrpt", "bimi": "bimi", "dane": "dane",
-	"check": "internal/check", "posture": "internal/posture",
+	"surveymail": "internal/survey", "check": "internal/check", "posture": "internal/posture",
 	"survey": "internal/survey",
 }
 

@@ -154,7 +154,7 @@ func (r *mailRun) mail(c *check.Checked) pendingMail {
 			r.count.Changed++
 		}
 	}
-	if undecided(&p.result) {
+	if MailUndecided(&p.result) {
 		r.count.Undecided++
 	}
 	return p
@@ -167,8 +167,8 @@ func MailChanged(m *store.MailResult) bool {
 	return differs(m.Then.SPF, m.Now.SPF) || differs(m.Then.DKIM, m.Now.DKIM) || differs(m.Then.DMARC, m.Now.DMARC)
 }
 
-// undecided reports whether the DNS did not give an answer.
-func undecided(m *store.MailResult) bool {
+// MailUndecided reports whether the DNS gave no answer for a message.
+func MailUndecided(m *store.MailResult) bool {
 	return m.Now.SPF == "temperror" || m.Now.DKIM == "temperror" || m.Now.DMARC == "temperror"
 }
 
