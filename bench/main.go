@@ -6,6 +6,7 @@
 //	go run ./bench -parts import          only the import of reports
 //	go run ./bench -parts queries -rows 1000000
 //	go run ./bench -parts verify          only the checking of messages
+//	go run ./bench -parts survey          only the survey of many domains
 //
 // Exit status: 0 when every bar is met, 1 when one is missed, 2 when something
 // could not be measured. Other programs that are not there are left out with a
@@ -82,6 +83,7 @@ var parts = [...]struct {
 	{"memory", (*bench).memory},
 	{"queries", (*bench).queries},
 	{"verify", (*bench).verify},
+	{"survey", (*bench).survey},
 }
 
 func main() {

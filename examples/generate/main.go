@@ -6,8 +6,9 @@
 //
 // writes examples/month/reports (what receivers sent, in all the shapes that
 // receivers use), examples/month/zone (every name a reader of the reports would
-// look up) and examples/month/messages (one message of each kind). The output is the same on every run and every machine. All
-// names end in .example and all addresses are reserved ones (RFC 5737, RFC
+// look up), examples/month/messages (one message of each kind), and
+// examples/month/survey (a list of imaginary municipalities and the zone that
+// serves them). The output is the same on every run and every machine. All names end in .example and all addresses are reserved ones (RFC 5737, RFC
 // 3849, RFC 2544, RFC 6598): nobody real is accused of anything.
 package main
 
@@ -15,8 +16,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+
+	"sekimori/examples/sector"
 )
 
 func main() {
@@ -62,6 +66,9 @@ func generate(dir string) (totals, error) {
 	if err := writeLetters(filepath.Join(dir, "messages")); err != nil {
 		return totals{}, err
 	}
+	if err := writeSurvey(filepath.Join(dir, "survey")); err != nil {
+		return totals{}, err
+	}
 	return o.totals, nil
 }
 
@@ -75,7 +82,7 @@ func clear(dir string) error {
 		if _, err := os.Stat(filepath.Join(dir, marker)); err != nil {
 			return fmt.Errorf("%s is not empty and was not written by this program: name a new folder", dir)
 		}
-		for _, name := range []string{"reports", "zone", "messages"} {
+		for _, name := range []string{"reports", "zone", "messages", "survey"} {
 			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 				return err
 			}
@@ -85,4 +92,22 @@ func clear(dir string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, marker), []byte("written by examples/generate; replaced at its next run\n"), 0o644)
+}
+
+// writeSurvey writes the list of municipalities and their zone.
+func writeSurvey(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	towns := sector.Towns()
+	for name, write := range map[string]func(io.Writer, []sector.Town) error{"municipalities.csv": sector.WriteList, "zone": sector.WriteZone} {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(write(f, towns), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
