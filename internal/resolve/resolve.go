@@ -171,6 +171,17 @@ func (r *Resolver) Lookup(ctx context.Context, name string, t dns.Type) (dns.Ans
 	}
 }
 
+// Cached returns an answer, or a failure, that Lookup would give without asking
+// anybody.
+func (r *Resolver) Cached(name string, t dns.Type) (dns.Answer, error, bool) {
+	var buf [rr.MaxName + 2]byte
+	wire, ok := rr.AppendWire(buf[:0], name)
+	if !ok {
+		return dns.Answer{}, nil, false
+	}
+	return r.cache.get(wire, rr.Code(t), r.now())
+}
+
 // now is the time on the clock of the cache.
 func (r *Resolver) now() time.Duration {
 	if r.o.Now == nil {
