@@ -237,9 +237,9 @@ func (r *Result) unsigned(kind string) (explain.Step, bool) {
 }
 
 func unreadable(err error) explain.Step {
-	args := explain.Args{"octet": int64(0), "what": ""}
+	args := explain.Args{"octet": int64(0)}
 	if m, ok := err.(*malformed); ok {
-		args["octet"], args["what"] = int64(m.offset), m.what
+		args["octet"] = int64(m.offset)
 	}
 	return step("smime.unreadable", "RFC 5652 §5.1", args)
 }

@@ -21,9 +21,9 @@ import (
 
 // verifyFlags are the flags of "verify".
 type verifyFlags struct {
-	ip, helo, mailFrom, when, authServID string
-	rcpt, trust, sealers                 []string
-	asJSON                               bool
+	ip, helo, mailFrom, when, authServID, roots string
+	rcpt, trust, sealers                        []string
+	asJSON                                      bool
 }
 
 func newVerify(e *Env) *cobra.Command {
@@ -46,11 +46,16 @@ func newVerify(e *Env) *cobra.Command {
 	fl.StringVar(&f.when, "time", "", e.text("cli.verify.flag_time", nil))
 	fl.StringArrayVar(&f.trust, "trust", nil, e.text("cli.verify.flag_trust", nil))
 	fl.StringArrayVar(&f.sealers, "sealer", nil, e.text("cli.verify.flag_sealer", nil))
+	fl.StringVar(&f.roots, "roots", "", e.text("cli.verify.flag_roots", nil))
 	fl.StringVar(&f.authServID, "authserv-id", "localhost", e.text("cli.verify.flag_authserv_id", nil))
 	fl.BoolVar(&f.asJSON, "json", false, e.text("cli.verify.flag_json", nil))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		usage := func(err error) error { return usageError{err, cmd.CommandPath()} }
 		batch, err := f.batch(fl.Changed("mail-from"))
+		if err != nil {
+			return usage(err)
+		}
+		signatures, err := e.smimeVerifier(f.roots)
 		if err != nil {
 			return usage(err)
 		}
@@ -75,7 +80,7 @@ func newVerify(e *Env) *cobra.Command {
 		if err != nil {
 			return usage(err)
 		}
-		batch.Checker = &check.Checker{Resolver: resolver, AuthServID: f.authServID, Helo: !many || f.asJSON, Sequential: many, Diagnose: !many,
+		batch.Checker = &check.Checker{Resolver: resolver, AuthServID: f.authServID, Helo: !many || f.asJSON, Sequential: many, Diagnose: !many, SMIME: signatures,
 			// A forger must not get away with a second author (RFC 9989 §11.5).
 			DMARC: dmarc.Options{EachAuthor: true}}
 		if f.asJSON {

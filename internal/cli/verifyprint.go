@@ -51,6 +51,17 @@ func (e *Env) printVerdict(v *check.Verdict) {
 				code = "cli.verify.of_dmarc_none"
 			}
 			e.heading("DMARC", string(v.DMARC.Status), e.text(code, explain.Args{"from": s.Args["from"], "policy": string(v.DMARC.Policy)}))
+		case "check.smime":
+			code, args := "cli.verify.of_smime_several", s.Args
+			if r := v.SMIME; len(r.Signers) == 1 {
+				code, args = "cli.verify.of_smime", explain.Args{"name": "–"}
+				if r.Signers[0].Subject != "" {
+					args["name"] = r.Signers[0].Subject
+				}
+			}
+			e.heading("S/MIME", string(v.SMIME.Status), e.text(code, args))
+		case "check.smime-unsigned":
+			e.heading("S/MIME", string(v.SMIME.Status), e.text("cli.verify.of_smime_unsigned", nil))
 		default:
 			continue // the summary, told above
 		}

@@ -13,7 +13,7 @@ import (
 // their own name, and where their sources are.
 var rooms = map[string]string{
 	"spf": "spf", "dkim": "dkim", "arc": "arc", "dmarc": "dmarc", "authres": "authres",
-	"mtasts": "mtasts", "tlsrpt": "tlsrpt", "bimi": "bimi", "dane": "dane",
+	"mtasts": "mtasts", "tlsrpt": "tlsrpt", "bimi": "bimi", "dane": "dane", "smime": "smime",
 	"surveymail": "internal/survey", "check": "internal/check", "posture": "internal/posture",
 	"survey": "internal/survey",
 }
