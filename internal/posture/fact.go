@@ -155,6 +155,10 @@ func (p *Posture) Fact(f Fact) State {
 		return known(p.BIMI.Present)
 	case FactDNSSEC:
 		return known(p.DNSSEC.Present)
+	case FactSTARTTLS:
+		return known(p.Topic(TopicSTARTTLS).Present)
+	case FactRPKI:
+		return known(p.Topic(TopicRPKI).Valid)
 	case FactProtected:
 		return p.protected()
 	}

@@ -30,12 +30,13 @@ func (in *inspection) judge() {
 	}
 
 	p.Findings = []Finding{}
-	for _, t := range append([]Name{TopicDomain}, Topics[:]...) {
+	looked := p.Looked()
+	for _, t := range append([]Name{TopicDomain}, looked...) {
 		p.Findings = append(p.Findings, *in.findings[t]...)
 	}
 	p.Findings = distinct(p.Findings)
 	slices.SortStableFunc(p.Findings, func(a, b Finding) int { return weight(b.Grade) - weight(a.Grade) })
-	for _, t := range Topics {
+	for _, t := range looked {
 		p.topic(t).Level = in.level(t)
 	}
 	p.Verdict = in.verdict()

@@ -43,6 +43,7 @@ type Host struct {
 	Alias     string   `json:"alias,omitempty"` // the host is an alias (CNAME) of this name
 
 	secure bool // its addresses are
+	whole  bool // its addresses are known, of both families
 }
 
 // parseMX reads "10 mx.example.com."; the host is without the final dot, and
@@ -155,7 +156,7 @@ func (in *inspection) implicitMX(ctx context.Context, b *budget) {
 func (in *inspection) host(ctx context.Context, b *budget, h *Host) {
 	h.Resolves, h.Addresses = Unknown, []string{}
 	if _, err := netip.ParseAddr(strings.Trim(h.Host, "[]")); err == nil {
-		h.Resolves = No // a name is wanted there (RFC 1035 §3.3.9)
+		h.Resolves, h.whole = No, true // a name is wanted there (RFC 1035 §3.3.9)
 		return
 	}
 	var v4, v6 dns.Answer
@@ -164,6 +165,7 @@ func (in *inspection) host(ctx context.Context, b *budget, h *Host) {
 		func() { v4, err4 = b.Lookup(ctx, h.Host, dns.A) },
 		func() { v6, err6 = b.Lookup(ctx, h.Host, dns.AAAA) },
 	})
+	h.whole = present(err4) != Unknown && present(err6) != Unknown
 	h.Addresses = append(append(h.Addresses, v4.Records...), v6.Records...)
 	if len(h.Addresses) > maxListed {
 		h.Addresses = h.Addresses[:maxListed]

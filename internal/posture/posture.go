@@ -14,6 +14,7 @@ package posture
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,11 +65,18 @@ const (
 	TopicBIMI   Name = "bimi"
 	TopicDNSSEC Name = "dnssec"
 	TopicDANE   Name = "dane"
+
+	TopicSTARTTLS Name = "starttls"
+	TopicRPKI     Name = "rpki"
 )
 
-// Topics lists the topics in the order in which people read them. A finding
-// of TopicDomain is about none of them.
+// Topics lists the topics that every inspection looks at, in the order in
+// which people read them. A finding of TopicDomain is about none of them.
 var Topics = [...]Name{TopicSPF, TopicDMARC, TopicDKIM, TopicMX, TopicMTASTS, TopicTLSRPT, TopicBIMI, TopicDNSSEC, TopicDANE}
+
+// Extra lists the topics that are looked at where Options say so, in the order
+// in which people read them, after the others.
+var Extra = [...]Name{TopicSTARTTLS, TopicRPKI}
 
 // Topic is what every topic has in common. Valid is yes only where something
 // is present and of use to those who read it; what is absent is not valid.
@@ -126,6 +134,22 @@ type Posture struct {
 	Findings []Finding `json:"findings"`
 	// Questions counts the different questions put to the Resolver.
 	Questions int `json:"questions"`
+
+	// STARTTLS and RPKI are nil where Options do not ask for them.
+	STARTTLS *STARTTLS `json:"starttls,omitempty"`
+	RPKI     *RPKI     `json:"rpki,omitempty"`
+}
+
+// Looked lists the topics that were looked at: Topics, and those of Extra that
+// Options asked for.
+func (p *Posture) Looked() []Name {
+	out := Topics[:]
+	for _, n := range Extra {
+		if p.topic(n) != nil {
+			out = append(out[:len(out):len(out)], n)
+		}
+	}
+	return out
 }
 
 // Topic returns what all topics have in common of the one named; the zero
@@ -157,6 +181,14 @@ func (p *Posture) topic(n Name) *Topic {
 		return &p.DNSSEC.Topic
 	case TopicDANE:
 		return &p.DANE.Topic
+	case TopicSTARTTLS:
+		if p.STARTTLS != nil {
+			return &p.STARTTLS.Topic
+		}
+	case TopicRPKI:
+		if p.RPKI != nil {
+			return &p.RPKI.Topic
+		}
 	}
 	return nil
 }
@@ -197,6 +229,12 @@ type Options struct {
 	// them unknown. At most three fetches a domain; the DNS questions of a
 	// Fetcher's own are not counted.
 	Fetch Fetcher
+	// SMTP sees whether the MX hosts encrypt; nil leaves the topic out. One
+	// connection for each of MaxHosts hosts at most.
+	SMTP Mailer
+	// Routes tells who announces the networks of MX hosts and name servers; nil
+	// leaves the topic out, and the questions for it.
+	Routes Routes
 }
 
 // DefaultTimeout is how long one domain may take unless Options say otherwise.
@@ -210,6 +248,9 @@ type inspection struct {
 	a        *asker
 	name     domain.Name
 	findings map[Name]*[]Finding
+	// The name servers, and whether they are known.
+	servers []server
+	nsKnown State
 }
 
 func (in *inspection) find(t Name, fs ...explain.Finding) { in.findAt(t, "", fs...) }
@@ -235,7 +276,7 @@ func Inspect(ctx context.Context, r dns.Resolver, name domain.Name, o Options) P
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	in := &inspection{o: o, a: newAsker(ctx, r), name: name, findings: map[Name]*[]Finding{TopicDomain: new([]Finding)}}
-	for _, t := range Topics {
+	for _, t := range slices.Concat(Topics[:], Extra[:]) {
 		in.findings[t] = new([]Finding)
 	}
 	in.Domain = name
@@ -268,14 +309,23 @@ func Inspect(ctx context.Context, r dns.Resolver, name domain.Name, o Options) P
 				in.inspectMX(ctx, first)
 				in.inspectDNSSEC(ctx, first)
 				in.inspectDANE(ctx, first)
+				if in.o.SMTP != nil {
+					in.inspectSTARTTLS(ctx)
+				}
 			},
 			func() { in.inspectMTASTS(ctx) },
 			func() { in.inspectTLSRPT(ctx) },
 		)
+		if o.Routes != nil {
+			tasks = append(tasks, func() { in.nameServers(ctx) })
+		}
 	default:
 		in.blank(No)
 	}
 	together(tasks)
+	if o.Routes != nil && in.RPKI == nil {
+		in.inspectRPKI()
+	}
 	in.judge()
 	in.Questions = in.a.count()
 	return in.Posture
@@ -327,6 +377,12 @@ func (in *inspection) blank(s State) {
 	in.DKIM.Domainkey, in.DKIM.Wildcard = s, s
 	in.MX.Null, in.MX.Implicit = s, s
 	in.MTASTS.PolicyHost = s
+	if in.o.SMTP != nil {
+		in.STARTTLS = newSTARTTLS(s)
+	}
+	if in.o.Routes != nil {
+		in.RPKI = newRPKI(s)
+	}
 	in.awaitPolicy()
 	in.BIMI.Eligible = s
 	in.DNSSEC.Status = StatusUnknown

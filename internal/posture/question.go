@@ -24,14 +24,15 @@ const (
 	budgetBIMI   = 2
 	budgetDNSSEC = 3
 	budgetDANE   = 2 * MaxHosts
+	budgetRPKI   = 1 + 2*maxServers // name servers and their addresses
 )
 
-// MaxQuestions, 279, bounds the different questions that Inspect puts to its
+// MaxQuestions, 296, bounds the different questions that Inspect puts to its
 // Resolver for one domain. A domain with a usual setup takes about 75, and a
 // frugal inspection of it 12 to 35. What a Resolver asks on its own account, such as
 // the links of a chain of aliases, is not counted.
 const MaxQuestions = budgetFirst + budgetSPF + budgetDMARC + budgetDKIM + budgetMX +
-	budgetMTASTS + budgetTLSRPT + budgetBIMI + budgetDNSSEC + budgetDANE
+	budgetMTASTS + budgetTLSRPT + budgetBIMI + budgetDNSSEC + budgetDANE + budgetRPKI
 
 var errBudget = fmt.Errorf("%w: this domain has had its share of questions", dns.ErrTemporary)
 
