@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -136,11 +135,9 @@ func (f *surveyMailFlags) places(e *Env, args []string) ([]check.Place, []*surve
 	if err != nil {
 		return nil, nil, fmt.Errorf("--password-file %s: %w", f.passwordFile, unwrapPath(err))
 	}
-	var roots *x509.CertPool
-	if f.imapRoots != "" {
-		if roots, err = readRoots(e.path(f.imapRoots)); err != nil {
-			return nil, nil, fmt.Errorf("--imap-roots %s: %w", f.imapRoots, unwrapPath(err))
-		}
+	roots, err := e.certificates("--imap-roots", f.imapRoots)
+	if err != nil {
+		return nil, nil, err
 	}
 	var mailboxes []*survey.Mailbox
 	for _, s := range f.mailboxes {
@@ -169,26 +166,17 @@ func readPassword(path string) (string, error) {
 	return first, nil
 }
 
-// readRoots reads certificates (PEM).
-func readRoots(path string) (*x509.CertPool, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(b) {
-		return nil, errors.New("no certificate in it: want PEM, with BEGIN CERTIFICATE")
-	}
-	return pool, nil
-}
-
 // checker makes what evaluates the messages.
 func (f *surveyMailFlags) checker(e *Env, names *dnsFlags) (*check.Checker, error) {
 	resolver, err := names.open(e)
 	if err != nil {
 		return nil, err
 	}
-	return &check.Checker{Resolver: resolver, Sequential: true, DMARC: dmarc.Options{EachAuthor: true}}, nil
+	signatures, err := e.smimeVerifier(f.roots)
+	if err != nil {
+		return nil, err
+	}
+	return &check.Checker{Resolver: resolver, SMIME: signatures, Sequential: true, DMARC: dmarc.Options{EachAuthor: true}}, nil
 }
 
 // mailWave finds the wave of that name, or the newest, or begins one without a
