@@ -115,7 +115,7 @@ func (r *mailRun) entry(ctx context.Context, d domain.Name, found map[string]int
 		}
 	}
 	org := d.Organizational()
-	if org.IsZero() {
+	if org.IsZero() || org.IsPublicSuffix() {
 		return 0, nil
 	}
 	if no, known := r.siblings[org]; known {
