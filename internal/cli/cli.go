@@ -146,7 +146,7 @@ func newRoot(e *Env) *cobra.Command {
 	root.SetUsageTemplate(usageTemplate(e))
 	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, cmd.CommandPath()} })
-	root.AddCommand(newImport(e), newAdvise(e), newServe(e), newVerify(e), newCheck(e))
+	root.AddCommand(newImport(e), newAdvise(e), newServe(e), newVerify(e), newCheck(e), newSurvey(e))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultVersionFlag()
@@ -228,7 +228,10 @@ func addDNSFlags(cmd *cobra.Command, e *Env) *dnsFlags {
 }
 
 // open returns the resolver that the flags ask for.
-func (f *dnsFlags) open(e *Env) (dns.Resolver, error) {
+func (f *dnsFlags) open(e *Env) (dns.Resolver, error) { return f.openWith(e, resolve.Options{}) }
+
+// openWith returns it with options of its own, where it asks the network.
+func (f *dnsFlags) openWith(e *Env, o resolve.Options) (dns.Resolver, error) {
 	if f.zone != "" {
 		z, err := dnstest.Open(e.path(f.zone))
 		if err != nil {
@@ -236,7 +239,6 @@ func (f *dnsFlags) open(e *Env) (dns.Resolver, error) {
 		}
 		return z, nil
 	}
-	var o resolve.Options
 	if f.resolver != "" {
 		o.Servers = []string{f.resolver}
 	}

@@ -56,7 +56,6 @@ type Entry struct {
 	Problem    string   // a code, where the row could not be used or only in part
 	Detail     string   // what the problem is about
 	Of         int64    // the number of the entry with the same domain further up; 0 for none
-	Attempts   int64    // so far, where Retryable gave it; else 0
 }
 
 // Result is what was found out about a domain.
@@ -67,7 +66,6 @@ type Result struct {
 	Doc        []byte  // the whole answer, JSON; the store compresses it
 	Unanswered bool    // nothing could be learnt
 	Retry      bool    // a further attempt may settle what is unknown
-	Incomplete bool    // a question went unanswered: a later attempt may know more
 	Questions  int64   // put to the resolver
 	Attempts   int64   // this one included
 	At         time.Time

@@ -137,7 +137,7 @@ func (r *Runner) Run(ctx context.Context, wave store.Wave) (store.Wave, error) {
 		}
 		var first []store.Entry
 		if first, err = again(0); err != nil || len(first) == 0 {
-			continue
+			break
 		}
 		run.retry.Store(int32(i))
 		if run.measured.Load() > wave.Measured || i > 1 { // somebody failed a moment ago
@@ -301,19 +301,18 @@ func (r *running) look(ctx context.Context, t ticket) error {
 	if err != nil {
 		return err
 	}
-	if t.Attempts > 0 {
+	again := r.retry.Load() > 0
+	if again {
 		if res, err = r.better(ctx, res); err != nil {
 			return err
 		}
 	}
-	if err := r.writer.Put(res); err != nil {
+	if err := r.writer.Put(res); err != nil || again {
 		return err
 	}
-	if t.Attempts == 0 {
-		r.measured.Add(1)
-		if res.Unanswered {
-			r.unanswered.Add(1)
-		}
+	r.measured.Add(1)
+	if res.Unanswered {
+		r.unanswered.Add(1)
 	}
 	return nil
 }
@@ -325,7 +324,7 @@ func (r *running) result(p *posture.Posture, t ticket, began time.Time) (store.R
 	}
 	res := store.Result{
 		No: t.No, States: make([]store.State, len(r.wave.Facts)), Doc: doc,
-		Unanswered: p.Unanswered(), Questions: t.visit.asked.Load(), Attempts: t.Attempts + 1, At: began.UTC(), Took: time.Since(began),
+		Unanswered: p.Unanswered(), Questions: t.visit.asked.Load(), Attempts: 1, At: began.UTC(), Took: time.Since(began),
 	}
 	profiles := profile.States(p)
 	for i, f := range r.wave.Facts {
@@ -335,7 +334,7 @@ func (r *running) result(p *posture.Posture, t ticket, began time.Time) (store.R
 		}
 		res.States[i] = stateOf(s)
 	}
-	res.Incomplete = res.Unanswered || t.visit.hidden.Load() > 0 && r.lacks(p)
+	res.Retry = res.Unanswered || t.visit.hidden.Load() > 0 && r.lacks(p)
 	for _, f := range p.Findings {
 		if f.Grade == explain.Error || f.Grade == explain.Warning {
 			res.Codes = append(res.Codes, store.Code{Topic: string(f.Topic), Grade: string(f.Grade), Code: f.Code})
@@ -383,9 +382,10 @@ func (r *running) better(ctx context.Context, now store.Result) (store.Result, e
 			r.unanswered.Add(-1)
 		}
 		now.Questions += before.Questions
+		now.Attempts = before.Attempts + 1
 		return now, nil
 	}
-	before.Attempts = now.Attempts
+	before.Attempts++
 	before.Questions += now.Questions
 	return before, nil
 }
