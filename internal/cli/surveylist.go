@@ -69,11 +69,11 @@ func (f *listFlags) open(e *Env, name string) (l *list, err error) {
 		return nil, err
 	}
 	l = &list{name: name}
-	defer func() {
+	defer func(opened *list) {
 		if err != nil {
-			l.close()
+			opened.close()
 		}
-	}()
+	}(l)
 	if l.spool, err = os.MkdirTemp("", "sekimori-list-"); err != nil {
 		return nil, err
 	}

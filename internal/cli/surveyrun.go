@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -38,7 +39,12 @@ func newSurveyRun(e *Env) *cobra.Command {
 			e.prose("cli.survey.run.long_status")}, "\n\n"),
 		Example: "  sekimori survey run municipalities.csv --out report\n  sekimori survey run banks.xlsx --column url=公式サイト --name 2026-11\n" +
 			"  sekimori survey run list.csv --dry-run\n  cut -f2 all.tsv | sekimori survey run - --json > summary.json",
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("%d lists given: want one, a file or - for the standard input", len(args))
+			}
+			return nil
+		},
 	}
 	var f runFlags
 	data := dataFlag(cmd, e)
@@ -117,11 +123,11 @@ func surveyResolver(domains int) resolve.Options {
 
 // survey runs a survey in an opened data folder.
 func (e *Env) survey(ctx context.Context, st *store.Store, l *list, run *survey.Runner, f *runFlags, usage func(error) error) error {
-	path := l.path
-	if path == "" {
-		path = l.name
+	source := l.name
+	if l.path != "" {
+		source = filepath.Base(l.path) // where it lies is nobody's business in what is published
 	}
-	wave, resumed, err := st.StartWave(ctx, store.WaveSpec{Name: f.name, List: path, Digest: l.digest, Attributes: l.Attributes(), Facts: survey.Metrics()})
+	wave, resumed, err := st.StartWave(ctx, store.WaveSpec{Name: f.name, List: source, Digest: l.digest, Attributes: l.Attributes(), Facts: survey.Metrics()})
 	if errors.Is(err, store.ErrWaveDiffers) {
 		return usage(fmt.Errorf("the survey %s was begun with another list, with this one read in another way, or to look at other things (--https, --starttls, --vrps): give this one a name of its own (--name)", f.name))
 	}
