@@ -1,8 +1,8 @@
 // Package bimi reads, prints and checks the assertion record by which a domain
 // names the logo to show beside its mail (Brand Indicators for Message
 // Identification, draft-brand-indicators-for-message-identification-14), and
-// finds the record that applies to a message. Neither logo nor certificate is
-// fetched here.
+// finds the record that applies to a message. It looks at logos and at mark
+// certificates too; fetching them is not done here.
 package bimi
 
 import (
