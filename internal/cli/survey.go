@@ -28,6 +28,7 @@ func newSurvey(e *Env) *cobra.Command {
 	cmd.AddCommand(newSurveyRun(e))
 	cmd.AddCommand(newSurveyList(e))
 	cmd.AddCommand(newSurveyReport(e))
+	cmd.AddCommand(newSurveyMail(e))
 	for _, c := range cmd.Commands() {
 		c.InitDefaultHelpFlag()
 		c.Flags().Lookup("help").Usage = e.text("cli.flag.help", nil)
