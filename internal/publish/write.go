@@ -102,12 +102,16 @@ type sink interface {
 }
 
 // write fills all files in one pass over the rows.
-func (p *publication) write(dir string, set *fileSet) error {
+func (p *publication) write(dir string, set *fileSet) (err error) {
 	numbers, err := set.create(dir, SummaryFile)
 	if err != nil {
 		return err
 	}
 	rows, err := set.create(dir, ResultsFile)
+	if err != nil {
+		return err
+	}
+	sheets, err := set.create(dir, WorkbookFile)
 	if err != nil {
 		return err
 	}
@@ -117,13 +121,21 @@ func (p *publication) write(dir string, set *fileSet) error {
 	if err != nil {
 		return err
 	}
-	if err := p.each(list, results); err != nil {
+	book, err := newWorkbook(view{p.summary, p.o.Lang}, p.o.Version, dir)
+	defer func() { err = errors.Join(err, book.close()) }()
+	if err != nil {
+		return fmt.Errorf("%s: %w", WorkbookFile, err)
+	}
+	if err := p.each(list, results, book); err != nil {
 		return err
 	}
 	if err := list.finish(); err != nil {
 		return err
 	}
-	return results.flush()
+	if err := results.flush(); err != nil {
+		return err
+	}
+	return book.finish(sheets)
 }
 
 // json writes summary.json.
