@@ -8,7 +8,7 @@ import (
 
 // duckMigrations bring the DuckDB file from version i to i+1. They are never
 // changed, only added to.
-var duckMigrations = [...]string{duckSchema}
+var duckMigrations = [...]string{duckSchema, surveySchema}
 
 // stateMigrations do the same for the SQLite file.
 var stateMigrations = [...]string{stateSchema}

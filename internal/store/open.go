@@ -48,6 +48,7 @@ type Store struct {
 	running runningImports
 	kept    answers
 	files   filesDone
+	surveys surveys
 	asking  atomic.Int32   // queries of pages at work
 	reads   sync.WaitGroup // readers at work; Close waits for them
 	done    bool           // under mu: no new readers and writers
@@ -76,7 +77,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	if s.lock, err = lockFolder(s.dir); err != nil {
 		return err
 	}
-	for _, d := range []string{"raw", "quarantine", "tmp"} {
+	for _, d := range []string{"raw", "quarantine", "survey", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o700); err != nil {
 			return fmt.Errorf("data folder: %w", err)
 		}
@@ -103,7 +104,10 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	if err := s.load(ctx); err != nil {
 		return err
 	}
-	return s.repair(ctx)
+	if err := s.repair(ctx); err != nil {
+		return err
+	}
+	return s.recoverSurveys(ctx)
 }
 
 // lockFolder takes the folder for this process. The lock goes away with the
@@ -191,6 +195,7 @@ func openState(ctx context.Context, path string) (*sql.DB, error) {
 // Close waits for the writer and for readers, writes a checkpoint and gives
 // the folder free.
 func (s *Store) Close() error {
+	surveys := s.closeSurveys(context.Background())
 	s.mu.Lock()
 	if s.done {
 		s.mu.Unlock()
@@ -201,7 +206,7 @@ func (s *Store) Close() error {
 	s.writer <- struct{}{}
 	s.reads.Wait()
 	err := s.flushFiles(context.Background())
-	return errors.Join(err, s.release())
+	return errors.Join(surveys, err, s.release())
 }
 
 // release closes whatever is open.

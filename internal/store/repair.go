@@ -25,6 +25,9 @@ func (s *Store) load(ctx context.Context) error {
 	if err := s.reporters.load(ctx, s.duck, "reporter"); err != nil {
 		return engineError(err)
 	}
+	if err := s.surveys.codes.load(ctx, s.duck, "survey_code"); err != nil {
+		return engineError(err)
+	}
 	rows, err := s.duck.QueryContext(ctx, "SELECT dom, max(seq), max(days), sum(rows)::BIGINT FROM report GROUP BY dom")
 	if err != nil {
 		return engineError(err)

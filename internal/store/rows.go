@@ -204,6 +204,11 @@ func layText(s string, arena *[]byte) text {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\uFFFD")
 	}
+	return lay(s, arena)
+}
+
+// lay lays out octets, text or not.
+func lay[T string | []byte](s T, arena *[]byte) text {
 	var t text
 	t.n = uint32(len(s))
 	copy(t.head[:], s)
