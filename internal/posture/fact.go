@@ -153,6 +153,14 @@ func (p *Posture) Fact(f Fact) State {
 		return known(p.DANE.Valid)
 	case FactBIMI:
 		return known(p.BIMI.Present)
+	case FactBIMILogo:
+		if l := p.BIMI.Logo; l != nil {
+			return known(l.Valid)
+		}
+	case FactBIMICertificate:
+		if c := p.BIMI.Certificate; c != nil {
+			return known(c.Valid)
+		}
 	case FactDNSSEC:
 		return known(p.DNSSEC.Present)
 	case FactSTARTTLS:

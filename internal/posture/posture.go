@@ -14,6 +14,7 @@ package posture
 
 import (
 	"context"
+	"crypto/x509"
 	"slices"
 	"sync"
 	"time"
@@ -229,6 +230,9 @@ type Options struct {
 	// them unknown. At most three fetches a domain; the DNS questions of a
 	// Fetcher's own are not counted.
 	Fetch Fetcher
+	// BIMIRoots are the trusted issuers of mark certificates; nil leaves open
+	// whether a certificate leads to one.
+	BIMIRoots *x509.CertPool
 	// SMTP sees whether the MX hosts encrypt; nil leaves the topic out. One
 	// connection for each of MaxHosts hosts at most.
 	SMTP Mailer
@@ -384,6 +388,7 @@ func (in *inspection) blank(s State) {
 		in.RPKI = newRPKI(s)
 	}
 	in.awaitPolicy()
+	in.awaitLogo()
 	in.BIMI.Eligible = s
 	in.DNSSEC.Status = StatusUnknown
 	in.DNSSEC.Present, in.DNSSEC.Valid = Unknown, Unknown
