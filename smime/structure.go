@@ -25,21 +25,22 @@ const (
 // look at the header.
 func Announced(h message.Header) bool {
 	value := h.Get("Content-Type")
-	if value == "" || len(value) < 16 {
+	if !startsLike(value, "multipart/signed") && !startsLike(value, "application/pkcs7-") &&
+		!startsLike(value, "application/x-pkcs7-") && !startsLike(value, "application/octet-stream") {
 		return false
 	}
-	switch value[0] | 0x20 {
-	case 'm', 'a':
-	default:
-		return false
-	}
-	kind, params := contentType(h, value)
+	kind, params := contentType(value)
 	return kind == "multipart/signed" && !otherProtocol(params) || isPKCS7(kind, params, h)
 }
 
+// startsLike compares the start of a value in any case.
+func startsLike(value, kind string) bool {
+	return len(value) >= len(kind) && strings.EqualFold(value[:len(kind)], kind)
+}
+
 // contentType reads the value of a Content-Type field.
-func contentType(h message.Header, value string) (string, map[string]string) {
-	if low := strings.ToLower(value[:min(len(value), 24)]); !strings.HasPrefix(low, "multipart/") && !strings.HasPrefix(low, "application/") {
+func contentType(value string) (string, map[string]string) {
+	if !startsLike(value, "multipart/") && !startsLike(value, "application/") {
 		return "", nil // nothing else is of interest
 	}
 	kind, params := message.ParseParams(value)
@@ -102,8 +103,7 @@ const maxParts, maxNesting = 100, 5
 // find looks for the outermost signature of an entity: in itself or, where it
 // is a multipart of another kind, in its parts. Attached messages are others'.
 func find(e entity, depth int) (found, bool) {
-	value := e.header.Get("Content-Type")
-	kind, params := contentType(e.header, value)
+	kind, params := contentType(e.header.Get("Content-Type"))
 	switch {
 	case kind == "multipart/signed":
 		if otherProtocol(params) {
@@ -137,7 +137,7 @@ func detached(e entity, params map[string]string) (found, bool) {
 		return f, params["protocol"] != ""
 	}
 	sig := read(parts[1], e.path, 2)
-	kind, sigParams := contentType(sig.header, sig.header.Get("Content-Type"))
+	kind, sigParams := contentType(sig.header.Get("Content-Type"))
 	if !signatureType(kind) && !(kind == "application/octet-stream" && strings.HasSuffix(strings.ToLower(fileName(sigParams, sig.header)), ".p7s")) {
 		f.broken = "smime.part-missing"
 		return f, params["protocol"] != ""

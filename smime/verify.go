@@ -195,12 +195,17 @@ func (v *Verifier) Verify(ctx context.Context, in Input) Result {
 		}
 	}
 	if kind != oidSignedData {
-		r.end(Neutral, step("smime.content-unknown", "RFC 8551 §2.4", explain.Args{"oid": kind}))
+		r.end(Neutral, step("smime.content-unknown", "RFC 8551 §2.4", explain.Args{"oid": orDash(kind)}))
 		return r
 	}
 	data, err := readSignedData(content, limits)
 	if err != nil {
 		r.end(Neutral, unreadable(err))
+		return r
+	}
+	if len(data.signers) > 0 && data.contentType != oidData {
+		// A time stamp, say, is signed data too, and none of a mail.
+		r.end(Neutral, step("smime.content-unknown", "RFC 8551 §2.4", explain.Args{"oid": orDash(data.contentType)}))
 		return r
 	}
 	if len(data.signers) == 0 {
