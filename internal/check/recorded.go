@@ -80,6 +80,15 @@ type recorder struct {
 	client netip.Addr
 	fields []noted
 	other  int
+	// hops are the Received fields from the border down, as far as anybody needs
+	// them; hops[0] stands for what is above the border.
+	hops []hop
+}
+
+// hop is a Received field.
+type hop struct {
+	by       string
+	internal bool // of its server, see trace.internal
 }
 
 // noted is a field that may be the server's.
@@ -94,42 +103,44 @@ type noted struct {
 // read collects the fields that may be the server's. They come out in the
 // order in which they are believed.
 func (r *recorder) read(h message.Header) {
-	hop := 0
+	r.hops = []hop{{}}
 	senders := false // the fields that the hop's server wrote are passed
 	nameless := 0    // fields before this one have the name of the next Received
 	for i, f := range h {
 		if i == maxTrace {
 			break
 		}
+		at := len(r.hops) - 1
 		switch {
 		case f.Is("Received"):
 			got := message.ParseReceived(f.Value())
-			for ; hop == 0 && nameless < len(r.fields); nameless++ {
+			for ; at == 0 && nameless < len(r.fields); nameless++ {
 				if n := &r.fields[nameless]; n.host == "" {
 					n.host = got.By
 				}
 			}
-			if hop == 0 && r.trace.internal(got) {
+			internal := r.trace.internal(got)
+			if at == 0 && internal {
 				continue
 			}
-			if hop == 0 {
+			if at == 0 {
 				r.by, r.client = got.By, got.IP.Unmap().WithZone("")
 			}
-			hop++
+			r.hops = append(r.hops, hop{got.By, internal})
 			senders = false
 		case f.Is("Authentication-Results"):
 			if a, err := authres.Parse(f.RawValue()); err == nil {
-				r.fields = append(r.fields, noted{hop: hop, late: senders, host: a.AuthServID, results: a})
+				r.fields = append(r.fields, noted{hop: at, late: senders, host: a.AuthServID, results: a})
 			}
 		case f.Is("Received-SPF"):
 			if s, err := spf.ParseReceivedSPF(f.Value()); err == nil {
-				r.fields = append(r.fields, noted{hop: hop, late: senders, host: s.Receiver, spf: s})
+				r.fields = append(r.fields, noted{hop: at, late: senders, host: s.Receiver, spf: s})
 			}
 		case senderField(f):
 			senders = true
 		}
 	}
-	if hop == 0 {
+	if len(r.hops) == 1 {
 		// No server left a trace. Only a name that was given can tell whose
 		// fields these are.
 		for i := range r.fields {
@@ -154,31 +165,29 @@ func senderField(f message.Field) bool {
 func (r *recorder) choose() {
 	all := r.fields
 	r.fields = nil
-	var own []noted
-	hop := -1
-	for _, n := range all {
-		if r.owned(n) && (n.hop <= 1 || hop < 0 || n.hop == hop) {
-			if hop < 0 && n.hop > 1 && len(own) == 0 {
-				hop = n.hop // of a server further back, the fields of one place
-			}
-			if n.hop <= 1 || n.hop == hop {
-				own = append(own, n)
-				continue
-			}
-		}
-		r.other++
-	}
-	// Above the border the lowest was written first, at the border; below it
-	// the topmost is the server's.
+	border, first := 1, true
 	var above, below []noted
-	for _, n := range own {
-		if n.hop == 0 {
+	for _, n := range all {
+		if !r.owned(n) {
+			r.other++
+			continue
+		}
+		if first && len(r.ids) > 0 && len(r.hops) > 1 {
+			border = r.border(n)
+		}
+		first = false
+		// Above the border the lowest was written first, at the border; below it
+		// the topmost is the server's.
+		switch {
+		case n.hop == 0 || n.hop < border:
 			above = append([]noted{n}, above...)
-		} else {
+		case n.hop == border:
 			below = append(below, n)
+		default:
+			r.other++
 		}
 	}
-	own = append(above, below...)
+	own := append(above, below...)
 	id, found := "", false
 	for _, want := range []func(noted) bool{
 		func(n noted) bool { return n.results != nil && sameHost(n.host, r.by) },
@@ -195,12 +204,33 @@ func (r *recorder) choose() {
 	for _, n := range own {
 		// Gmail's Received-SPF names no receiver, and not all put the same name
 		// into both fields.
-		if n.results == nil && n.hop <= 1 || sameHost(n.host, id) || related(n.host, id) {
+		if n.results == nil && n.host == "" && n.hop == 1 || sameHost(n.host, id) || related(n.host, id) {
 			r.fields = append(r.fields, n)
 		} else {
 			r.other++
 		}
 	}
+}
+
+// border finds the Received field by which the server of a field took the
+// message from outside: from the field down, past hops inside the server.
+func (r *recorder) border(n noted) int {
+	own := func(by string) bool { return r.named(by) || related(by, n.host) || sameHost(by, n.host) }
+	at := n.hop
+	for at+1 < len(r.hops) && (at == 0 || r.hops[at].internal || !own(r.hops[at].by)) && own(r.hops[at+1].by) {
+		at++
+	}
+	return at
+}
+
+// named reports whether a host has one of the names that were given.
+func (r *recorder) named(host string) bool {
+	for _, id := range r.ids {
+		if sameHost(host, id) || within(host, strings.Trim(id, ".")) {
+			return true
+		}
+	}
+	return false
 }
 
 // owned reports whether a field may be the server's.
@@ -213,12 +243,7 @@ func (r *recorder) owned(n noted) bool {
 		if host == "" && n.hop == 1 && n.results == nil {
 			host = r.by
 		}
-		for _, id := range r.ids {
-			if sameHost(host, id) || within(host, strings.Trim(id, ".")) {
-				return true
-			}
-		}
-		return false
+		return r.named(host)
 	}
 	switch {
 	case n.hop == 0:

@@ -121,6 +121,17 @@ func TestRecord(t *testing.T) {
 			ids:     []string{"mx.other.example"},
 			ignored: 2,
 		},
+		"the name that was given, on both sides of a hop inside its server": {
+			header: "Received: from lists.relay.example (lists.relay.example [192.0.2.99]) by mx.receiver.example (Postfix) with ESMTPS id 1; Mon,  2 Nov 2026 02:00:03 +0900\n" +
+				"Received: from localhost (localhost [127.0.0.1]) by lists.relay.example (Postfix) with ESMTP id 3; Mon,  2 Nov 2026 02:00:02 +0900\n" +
+				"Authentication-Results: lists.relay.example; dkim=pass header.d=city.example header.s=s1\n" +
+				"Received: from mail.city.example (mail.city.example [192.0.2.10]) by lists.relay.example (Postfix) with ESMTPS id 2; Mon,  2 Nov 2026 02:00:01 +0900\n" +
+				"Authentication-Results: lists.relay.example; dmarc=pass header.from=city.example\nAuthentication-Results: lists.relay.example; spf=pass smtp.mailfrom=city.example\n" +
+				"Received: from x (x [198.51.100.7]) by lists.relay.example with ESMTP id forged; Mon,  2 Nov 2026 02:00:00 +0900\n" +
+				"Authentication-Results: lists.relay.example; spf=fail smtp.mailfrom=city.example; dkim=fail; dmarc=fail\n" + sent,
+			ids: []string{"lists.relay.example"},
+			spf: "pass", dkim: "pass", dma: "pass", host: "lists.relay.example", ignored: 1,
+		},
 		"no trace, no belief": {
 			header:  "Authentication-Results: mx.receiver.example; spf=pass smtp.mailfrom=city.example; dkim=pass header.d=city.example; dmarc=pass\n" + unsigned,
 			ignored: 1,
