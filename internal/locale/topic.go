@@ -40,10 +40,7 @@ func (l Lang) Topic(p *posture.Posture, t posture.Name) string {
 	case posture.TopicTLSRPT:
 		return say("tls-rpt.present", explain.Args{"rua": p.TLSRPT.RUA})
 	case posture.TopicBIMI:
-		if p.BIMI.Declined {
-			return say("bimi.declined", nil)
-		}
-		return say("bimi.present", explain.Args{"location": p.BIMI.Location})
+		return l.bimiLine(p)
 	}
 	with := 0
 	for _, h := range p.DANE.Hosts {
@@ -69,6 +66,31 @@ func (l Lang) stsLine(p *posture.Posture) string {
 	}
 	args["mode"], args["days"] = string(m.Policy.Mode), m.Policy.MaxAge/86400
 	return l.Text("cli.check.mta-sts.policy", args)
+}
+
+// bimiLine says as much as is known of a logo and its certificate.
+func (l Lang) bimiLine(p *posture.Posture) string {
+	b := &p.BIMI
+	args := explain.Args{"location": b.Location}
+	c := b.Certificate
+	switch {
+	case b.Declined:
+		return l.Text("cli.check.bimi.declined", nil)
+	case b.Logo == nil || c == nil:
+	case b.Logo.Valid == posture.Unknown:
+		if args["reason"] = b.Logo.Failure; b.Logo.Failure == "" {
+			args["reason"] = c.Failure
+			args["location"] = b.Authority
+		}
+		return l.Text("cli.check.bimi.unfetched", args)
+	case c.Fetched.Fetched == posture.Unknown:
+		args["reason"] = c.Failure
+		return l.Text("cli.check.bimi.uncertain", args)
+	case c.Fetched.Fetched == posture.Yes && c.NotAfter != nil:
+		args["kind"], args["subject"], args["date"] = string(c.Kind), c.Subject, c.NotAfter.Format("2006-01-02")
+		return l.Text("cli.check.bimi.certified", args)
+	}
+	return l.Text("cli.check.bimi.present", args)
 }
 
 // unknownLine says why a topic is not known.
