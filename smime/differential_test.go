@@ -24,6 +24,7 @@ var stricter = map[string]string{
 	"smime.algorithms-disagree": "RFC 5652 §5.3: OpenSSL takes the digest's algorithm, whatever the signature's says",
 	"smime.unreadable":          "RFC 5652 §5.1: OpenSSL does not look at all fields",
 	"smime.part-missing":        "RFC 8551 §3.5.3: OpenSSL does not look at the type of the second part",
+	"smime.content-unknown":     "RFC 8551 §2.4: the content of a mail is data",
 	"":                          "RFC 8551 §3.9: the header no longer says that it is S/MIME",
 }
 

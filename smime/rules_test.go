@@ -347,3 +347,28 @@ func TestNothing(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestAnnounced: mail of other kinds costs one look at its header.
+func TestAnnounced(t *testing.T) {
+	for value, want := range map[string]bool{
+		`multipart/signed; protocol="application/pkcs7-signature"; boundary=b`: true,
+		`MULTIPART/Signed; boundary=b`:                                         true,
+		`multipart/signed; protocol="application/pgp-signature"; boundary=b`:   false,
+		`multipart/mixed; boundary=b`:                                          false,
+		`application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m`:    true,
+		`application/x-pkcs7-mime`:                                             true,
+		`application/octet-stream; name="smime.P7M"`:                           true,
+		`application/octet-stream; name=report.pdf`:                            false,
+		`text/plain`: false,
+		``:           false,
+	} {
+		in := parse(t, []byte("From: a@b.example\r\nContent-Type: "+value+"\r\n\r\nx"))
+		if got := Announced(in.Header); got != want {
+			t.Errorf("%q: %v", value, got)
+		}
+	}
+	in := parse(t, []byte(plainMail))
+	if n := testing.AllocsPerRun(100, func() { Announced(in.Header) }); n > 0 {
+		t.Errorf("%v allocations for a message without S/MIME", n)
+	}
+}
