@@ -94,8 +94,10 @@ func stamp(t time.Time) int64 {
 
 // StartWave begins a wave, or goes on with the one of this name. That one must
 // have the same digest and attributes (ErrWaveDiffers, errors.Is), be it
-// finished or not; it keeps its facts, and the caller's results follow them. It
-// waits while a large report is being stored.
+// finished or not; it keeps its facts, and the caller's results follow them. A
+// wave without a list, which has no digest, takes over the list of the spec,
+// and a spec without one the wave as it is. It waits while a large report is
+// being stored.
 func (s *Store) StartWave(ctx context.Context, spec WaveSpec) (wave Wave, resumed bool, err error) {
 	switch {
 	case strings.TrimSpace(spec.Name) == "" || len(spec.Name) > 200:
@@ -108,7 +110,11 @@ func (s *Store) StartWave(ctx context.Context, spec WaveSpec) (wave Wave, resume
 	err = s.writing(ctx, "start a wave", func() error {
 		old, err := s.wave(ctx, s.conn, spec.Name)
 		if err == nil {
-			if old.Digest != spec.Digest || !slices.Equal(old.Attributes, spec.Attributes) {
+			if old.Digest == "" && old.Entries == 0 && spec.Digest != "" {
+				wave, err = s.adopt(ctx, old.ID, spec)
+				return err
+			}
+			if spec.Digest != "" && (old.Digest != spec.Digest || !slices.Equal(old.Attributes, spec.Attributes)) {
 				return fmt.Errorf("wave %q of %s, read from %s: %w; choose another name", old.Name, old.Started.Format(time.DateOnly), old.List, ErrWaveDiffers)
 			}
 			wave, resumed = old, true
@@ -124,8 +130,24 @@ func (s *Store) StartWave(ctx context.Context, spec WaveSpec) (wave Wave, resume
 		}
 		wave, err = s.wave(ctx, s.conn, spec.Name)
 		return err
+	}, func() {
+		s.surveys.mu.Lock()
+		defer s.surveys.mu.Unlock()
+		if !resumed { // what is known about a wave that was adopted is old
+			delete(s.surveys.of, wave.ID)
+		}
 	})
 	return wave, resumed, err
+}
+
+// adopt gives a wave without a list that of a spec, in the open transaction.
+func (s *Store) adopt(ctx context.Context, id int64, spec WaveSpec) (Wave, error) {
+	_, err := s.conn.ExecContext(ctx, "UPDATE survey_wave SET list = ?, digest = ?, attributes = ?, facts = ?, sealed = false, finished = TIMESTAMP '1970-01-01' WHERE id = ?",
+		spec.List, spec.Digest, jsonText(nonNilTexts(spec.Attributes)), jsonText(nonNilTexts(spec.Facts)), id)
+	if err != nil {
+		return Wave{}, err
+	}
+	return s.waveByID(ctx, s.conn, id)
 }
 
 func nonNilTexts(s []string) []string {

@@ -46,7 +46,7 @@ func randomWorld(r *rand.Rand, name string, n, facts int) *world {
 			e.Domain = fmt.Sprintf("d%d.example", r.IntN(i+1))
 		case 1:
 		case 2:
-			e.Problem, e.Detail = "entry.bad-name", "<script>"
+			e.Problem, e.Detail = []string{"entry.bad-name", "survey.list.without.free"}[r.IntN(2)], "<script>"
 		default:
 			e.Domain = fmt.Sprintf("d%d.example", i)
 		}
@@ -359,7 +359,7 @@ func TestSurvey(t *testing.T) {
 				case e.Of != 0:
 					duplicates++
 				case e.Domain != "":
-				case e.Problem == "":
+				case e.Problem == "" || e.Problem == "survey.list.without.free":
 					without++
 				default:
 					invalid++
@@ -533,6 +533,31 @@ func TestStartWave(t *testing.T) {
 	if named, err := s.Wave(ctx, "2026-11"); err != nil || !reflect.DeepEqual(named, finished) {
 		t.Errorf("%+v, %v", named, err)
 	}
+	// Mail may come before the list.
+	mail, _, err := s.StartWave(ctx, WaveSpec{Name: "mail first", Facts: testFacts(2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.SealEntries(ctx, mail.ID); err != nil {
+		t.Fatal(err)
+	}
+	if again, resumed, err := s.StartWave(ctx, WaveSpec{Name: "mail first"}); err != nil || !resumed || again.ID != mail.ID {
+		t.Errorf("%+v, %v, %v", again, resumed, err)
+	}
+	spec = w.spec
+	spec.Name = "mail first"
+	if got, _, err := s.StartWave(ctx, spec); err != nil || got.ID != mail.ID || got.Sealed || !reflect.DeepEqual(got.WaveSpec, spec) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := s.AddEntries(ctx, mail.ID, w.entries); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.SealEntries(ctx, mail.ID); err != nil {
+		t.Error(err)
+	}
+	if got, resumed, err := s.StartWave(ctx, WaveSpec{Name: "mail first"}); err != nil || !resumed || got.Entries != 50 {
+		t.Errorf("%+v, %v, %v", got, resumed, err)
+	}
 	for _, bad := range []WaveSpec{{}, {Name: "many", Facts: testFacts(129)}, {Name: "wide", Attributes: make([]string, 1001)}, {Name: strings.Repeat("x", 201)}} {
 		if _, _, err := s.StartWave(ctx, bad); err == nil {
 			t.Errorf("took %.50v", bad)
@@ -665,6 +690,7 @@ func TestSurveyRows(t *testing.T) {
 			v, ok := ParseNumber(e.Attributes[1])
 			return ok && v >= 100e4 && v < 300e4
 		})},
+		{"rest", SurveyFilter{Attribute: "capital", Rest: true}, Page{}, pick(func(e Entry) bool { return e.Attributes[1] == "unknown" })},
 		{"search", SurveyFilter{Search: "D1"}, Page{Search: "団体1"}, pick(func(e Entry) bool { return strings.Contains(e.Domain, "d1") && strings.Contains(e.Name, "団体1") })},
 		{"both", SurveyFilter{Attribute: "sector", Value: "sector 2", Search: "5"}, Page{}, pick(func(e Entry) bool {
 			return e.Attributes[0] == "sector 2" && strings.Contains(e.Domain+e.Name, "5")
@@ -675,6 +701,15 @@ func TestSurveyRows(t *testing.T) {
 		if got := numbers(c.f, c.p); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
+	}
+	var odd []int64
+	for _, e := range w.entries {
+		if e.Domain == "" || e.Of > 0 {
+			odd = append(odd, e.No)
+		}
+	}
+	if got := numbers(SurveyFilter{Odd: true}, Page{}); !slices.Equal(got, odd) {
+		t.Errorf("odd: %v, want %v", got, odd)
 	}
 	byProblems := numbers(SurveyFilter{}, Page{Sort: "problems", Desc: true})
 	if !slices.IsSortedFunc(byProblems, func(a, b int64) int {

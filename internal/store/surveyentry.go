@@ -126,6 +126,10 @@ func (s *Store) appendEntries(wave int64, e []Entry) error {
 	return a.finish()
 }
 
+// withoutPrefix begins the problems of rows that name nothing of their own, such
+// as only an address of free mail: they count as Without, not as Invalid.
+const withoutPrefix = "survey.list.without."
+
 // SealEntries says that the list was read to its end: entries with the domain
 // of one further up are marked (Of), and all are counted. Sealing again
 // changes nothing. Cost: a second for a million entries.
@@ -147,9 +151,10 @@ func (s *Store) SealEntries(ctx context.Context, wave int64) (Wave, error) {
 			}
 			_, err = s.conn.ExecContext(ctx, `UPDATE survey_wave SET sealed = true, entries = c.entries, domains = c.domains, duplicates = c.duplicates, without = c.without, invalid = c.invalid
 				FROM (SELECT count(*) AS entries, count(*) FILTER (domain <> '' AND of = 0) AS domains, count(*) FILTER (of <> 0) AS duplicates,
-					count(*) FILTER (domain = '' AND problem = '') AS without, count(*) FILTER (domain = '' AND problem <> '') AS invalid
+					count(*) FILTER (domain = '' AND (problem = '' OR starts_with(problem, $2))) AS without,
+					count(*) FILTER (domain = '' AND problem <> '' AND NOT starts_with(problem, $2)) AS invalid
 					FROM survey_entry WHERE wave = $1) c
-				WHERE id = $1`, wave)
+				WHERE id = $1`, wave, withoutPrefix)
 			if err != nil {
 				return err
 			}

@@ -185,7 +185,8 @@ var mailSort = map[string]string{"": "arrived", "arrived": "arrived", "from": "s
 // Mails lists messages with their documents, and how many there are: those of
 // an entry, for 0 all, for -1 those that belong to none. Page.Sort: "arrived"
 // (default, the newest first), "from", "subject", "smime", "spf", "dkim",
-// "dmarc", "no" (as they came). Page.Search looks in author and subject.
+// "dmarc", "no" (as they came). Page.Search looks in
+// author, subject and path.
 func (s *Store) Mails(ctx context.Context, wave, entry int64, p Page) ([]MailResult, int64, error) {
 	if _, err := s.survey(ctx, wave); err != nil {
 		return nil, 0, err
@@ -203,7 +204,7 @@ func (s *Store) Mails(ctx context.Context, wave, entry int64, p Page) ([]MailRes
 	}
 	var args []any
 	if t := strings.TrimSpace(p.Search); t != "" {
-		where += " AND (contains(lower(sender), lower($1)) OR contains(lower(subject), lower($1)))"
+		where += " AND (contains(lower(sender), lower($1)) OR contains(lower(subject), lower($1)) OR contains(lower(path), lower($1)))"
 		args = append(args, strings.ToValidUTF8(t, "\uFFFD"))
 	}
 	var total int64

@@ -115,6 +115,8 @@ type SurveyFilter struct {
 	Attribute, Value string  // of the first the second; both, or neither
 	Low, High        float64 // with Attribute and Band: numbers from Low up to, but without, High
 	Band             bool
+	Rest             bool   // with Attribute: what is no number
+	Odd              bool   // the list's rows that are not measured, instead of those that are
 	Fact             string // in State
 	State            State
 	Code             string // with this problem

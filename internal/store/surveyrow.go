@@ -80,8 +80,8 @@ func (s *Store) rows(ctx context.Context, w *surveyWave, where string, f func(*r
 var surveySort = map[string]string{"": "e.no", "no": "e.no", "domain": "e.domain", "name": "e.name",
 	"problems": "coalesce(len(r.codes), 0)", "yes": "coalesce(bit_count(r.yes0) + bit_count(r.yes1), 0)"}
 
-// SurveyRows lists domains to be measured, with how many there are; without
-// documents. Page.Sort: "" or "no" (the order of the list), "domain", "name",
+// SurveyRows lists domains to be measured, or with Odd the other rows of the
+// list, with how many there are; without documents. Page.Sort: "" or "no" (the order of the list), "domain", "name",
 // "problems" (how many), "yes" (facts that hold). Page.Search is one more
 // substring of domain or name. Cost: a quarter of a second for a million.
 func (s *Store) SurveyRows(ctx context.Context, wave int64, f SurveyFilter, p Page) ([]SurveyRow, int64, error) {
@@ -106,7 +106,11 @@ func (s *Store) SurveyRows(ctx context.Context, wave int64, f SurveyFilter, p Pa
 	if strings.Contains(where, "r.") || strings.Contains(order, "r.") {
 		join = fmt.Sprintf(" LEFT JOIN (SELECT * FROM survey_result WHERE wave = %d) r ON r.no = e.no", wave)
 	}
-	from := fmt.Sprintf("FROM (SELECT * FROM survey_entry WHERE wave = %d AND %s) e%s%s", wave, measured, join, where)
+	which := measured
+	if f.Odd {
+		which = "NOT (" + measured + ")"
+	}
+	from := fmt.Sprintf("FROM (SELECT * FROM survey_entry WHERE wave = %d AND %s) e%s%s", wave, which, join, where)
 	var total int64
 	if err := s.query(ctx, "SELECT count(*) "+from, args, func(r *sql.Rows) error { return r.Scan(&total) }); err != nil {
 		return nil, 0, err
@@ -157,10 +161,13 @@ func (w *surveyWave) filter(s *Store, f SurveyFilter) (where string, args []any,
 		if err != nil {
 			return "", nil, err
 		}
-		if f.Band {
+		switch {
+		case f.Rest:
+			and = append(and, fmt.Sprintf("isnan(e.numbers[%d])", i))
+		case f.Band:
 			args = append(args, f.Low, f.High)
 			and = append(and, fmt.Sprintf("NOT isnan(e.numbers[%d]) AND e.numbers[%[1]d] >= $%[2]d::DOUBLE AND e.numbers[%[1]d] < $%[3]d::DOUBLE", i, len(args)-1, len(args)))
-		} else {
+		default:
 			args = append(args, f.Value)
 			and = append(and, fmt.Sprintf("e.attributes[%d] = $%d", i, len(args)))
 		}
