@@ -31,7 +31,8 @@ type DANEHost struct {
 	Usable  State    `json:"usable"` // at least one record is
 	Records []string `json:"records"`
 
-	found []explain.Finding
+	found  []explain.Finding
+	usable []dane.Record
 }
 
 // inspectDANE follows inspectMX, whose hosts it looks at, and inspectDNSSEC.
@@ -100,6 +101,7 @@ func (in *inspection) tlsa(ctx context.Context, b *budget, h *Host) DANEHost {
 	for _, txt := range all {
 		if r, err := dane.Parse(txt); err == nil && r.Usable() {
 			x.Usable = Yes
+			x.usable = append(x.usable, *r)
 		}
 	}
 	x.Records = append(x.Records, texts(all)...)

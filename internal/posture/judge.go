@@ -23,6 +23,7 @@ func (in *inspection) judge() {
 		in.judgeDKIM()
 		in.judgeMX()
 		in.judgeTransport()
+		in.judgeSTARTTLS()
 		in.judgeBIMI()
 	}
 	if !in.shared() {

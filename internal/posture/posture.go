@@ -314,7 +314,7 @@ func Inspect(ctx context.Context, r dns.Resolver, name domain.Name, o Options) P
 				in.inspectDNSSEC(ctx, first)
 				in.inspectDANE(ctx, first)
 				if in.o.SMTP != nil {
-					in.inspectSTARTTLS(ctx)
+					in.inspectSTARTTLS(ctx, first)
 				}
 			},
 			func() { in.inspectMTASTS(ctx) },
