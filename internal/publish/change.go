@@ -65,7 +65,8 @@ func points(p float64) string {
 }
 
 // lineHeight is how high a row must be for a text that is broken at a width in
-// columns: 15 points a line.
+// columns.
 func lineHeight(s string, width int) float64 {
-	return 15*float64((uniseg.StringWidth(s)+width-1)/max(width, 1)) + 4
+	lines := (uniseg.StringWidth(s)*21/20 + width - 1) / max(width, 1)
+	return float64(14*max(lines, 1) + 4)
 }

@@ -7,6 +7,7 @@ import (
 	"sekimori/explain"
 	"sekimori/internal/locale"
 	"sekimori/internal/store"
+	"sekimori/internal/survey"
 )
 
 // mostProblems is how many problems of one code are listed. All are counted.
@@ -114,7 +115,7 @@ func (w wording) message(m *store.MailResult, organisation *owner) []Problem {
 		base.Domain, base.Name, base.Line = organisation.domain, organisation.name, organisation.line
 	}
 	var out []Problem
-	for _, c := range mailProblems(m) {
+	for _, c := range survey.MailProblems(m) {
 		p := base
 		p.Metric, p.Code, p.Grade = c.Topic, c.Code, c.Grade
 		p.Text = w.say(c.Code, explain.Args{"from": explain.Clip(m.From)})
@@ -148,12 +149,4 @@ func recorded(m *store.MailResult) store.MailStates {
 		out.DMARC = m.Now.DMARC
 	}
 	return out
-}
-
-// mailProblems are the codes of what is wrong with a message.
-func mailProblems(m *store.MailResult) []store.Code {
-	if word := recorded(m).SPF; word != "pass" && word != "" && word != "unknown" && word != "temperror" {
-		return []store.Code{{Topic: "spf", Grade: string(explain.Error), Code: "surveymail.spf-" + word}}
-	}
-	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"testing"
 
@@ -40,8 +39,8 @@ func summaryOf(t *testing.T, f *fakeStore, o Options) []byte {
 // that was looked at.
 func TestSummaryGolden(t *testing.T) {
 	got := summaryOf(t, small(t), options(locale.English))
-	// Sentences are the business of other rooms.
-	got = regexp.MustCompile(`"text":"(\\.|[^"\\])*"`).ReplaceAll(got, []byte(`"text":"…"`))
+	// What is wrong with a domain is the business of other rooms.
+	got, _, _ = bytes.Cut(got, []byte(`  "problems": [`))
 	golden(t, "small.json", got)
 }
 

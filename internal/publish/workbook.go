@@ -24,6 +24,7 @@ const (
 	inkLine   = "B3B3B3"
 	inkHead   = "E8F1FE"
 	inkShadow = "545458"
+	inkText   = "1A1A1A"
 )
 
 // workbook is report.xlsx on its way. Sheets with figures are built in memory;
@@ -41,7 +42,11 @@ type workbook struct {
 
 // styles are the numbers of the workbook's styles.
 type styles struct {
-	title, lead, head, headNumber, text, wrap, count, share, stamp, soft int
+	title, lead, note                 int
+	head, headNumber, headMiddle      int
+	text, wrap, soft, stamp           int
+	count, share, points              int
+	totalText, totalCount, totalShare int
 }
 
 // Kinds of streamed sheets.
@@ -56,10 +61,8 @@ const (
 // wait.
 func newWorkbook(v view, version, temp string) (*workbook, error) {
 	b := &workbook{view: v, version: version, file: excelize.NewFile(excelize.Options{TmpDir: temp}), sheets: map[string]bool{}}
-	if v.lang == locale.Japanese {
-		if err := b.file.SetDefaultFont("Yu Gothic"); err != nil {
-			return b, err
-		}
+	if err := b.file.SetDefaultFont(b.family()); err != nil {
+		return b, err
 	}
 	if err := b.makeStyles(); err != nil {
 		return b, err
@@ -70,26 +73,44 @@ func newWorkbook(v view, version, temp string) (*workbook, error) {
 	return b, b.beginRows()
 }
 
+// family is the workbook's font: one that comes with Excel in Japan, or
+// everywhere. Programs that lack it take another.
+func (b *workbook) family() string {
+	if b.lang == locale.Japanese {
+		return "Yu Gothic"
+	}
+	return "Arial"
+}
+
 func (b *workbook) makeStyles() error {
 	line := []excelize.Border{{Type: "bottom", Style: 1, Color: inkLine}}
-	top := excelize.Alignment{Vertical: "top"}
-	wrapped := excelize.Alignment{Vertical: "top", WrapText: true}
 	head := excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{inkHead}}
-	percent, moment := "0.0%", "yyyy-mm-dd hh:mm"
+	plain, bold := &excelize.Font{Family: b.family(), Size: 10}, &excelize.Font{Family: b.family(), Size: 10, Bold: true}
+	soft := &excelize.Font{Family: b.family(), Size: 10, Color: inkShadow}
+	text := &excelize.Alignment{Horizontal: "left", Vertical: "center", Indent: 1}
+	wrapped := &excelize.Alignment{Horizontal: "left", Vertical: "center", Indent: 1, WrapText: true}
+	right := &excelize.Alignment{Vertical: "center"}
+	percent, moment, points := "0.0%", "yyyy-mm-dd hh:mm", "+0.0;−0.0;±0.0"
 	for _, s := range []struct {
 		id    *int
 		style excelize.Style
 	}{
-		{&b.style.title, excelize.Style{Font: &excelize.Font{Bold: true, Size: 16}}},
-		{&b.style.lead, excelize.Style{Font: &excelize.Font{Color: inkShadow}, Alignment: &wrapped}},
-		{&b.style.head, excelize.Style{Font: &excelize.Font{Bold: true}, Fill: head, Alignment: &excelize.Alignment{Vertical: "center", WrapText: true}, Border: line}},
-		{&b.style.headNumber, excelize.Style{Font: &excelize.Font{Bold: true}, Fill: head, Alignment: &excelize.Alignment{Vertical: "center", Horizontal: "right", WrapText: true}, Border: line}},
-		{&b.style.text, excelize.Style{NumFmt: 49, Alignment: &top, Border: line}},
-		{&b.style.wrap, excelize.Style{NumFmt: 49, Alignment: &wrapped, Border: line}},
-		{&b.style.count, excelize.Style{NumFmt: 3, Alignment: &top, Border: line}},
-		{&b.style.share, excelize.Style{CustomNumFmt: &percent, Alignment: &top, Border: line}},
-		{&b.style.stamp, excelize.Style{CustomNumFmt: &moment, Alignment: &excelize.Alignment{Vertical: "top", Horizontal: "left"}, Border: line}},
-		{&b.style.soft, excelize.Style{Font: &excelize.Font{Color: inkShadow}, NumFmt: 49, Alignment: &wrapped, Border: line}},
+		{&b.style.title, excelize.Style{Font: &excelize.Font{Family: b.family(), Bold: true, Size: 16}}},
+		{&b.style.lead, excelize.Style{Font: plain}},
+		{&b.style.note, excelize.Style{Font: plain, Alignment: &excelize.Alignment{Vertical: "top", WrapText: true}}},
+		{&b.style.head, excelize.Style{Font: bold, Fill: head, Alignment: wrapped, Border: line}},
+		{&b.style.headNumber, excelize.Style{Font: bold, Fill: head, Alignment: &excelize.Alignment{Vertical: "center", Horizontal: "right", WrapText: true}, Border: line}},
+		{&b.style.headMiddle, excelize.Style{Font: bold, Fill: head, Alignment: &excelize.Alignment{Vertical: "center", Horizontal: "center", WrapText: true}, Border: line}},
+		{&b.style.text, excelize.Style{Font: plain, NumFmt: 49, Alignment: text, Border: line}},
+		{&b.style.wrap, excelize.Style{Font: plain, NumFmt: 49, Alignment: wrapped, Border: line}},
+		{&b.style.soft, excelize.Style{Font: soft, NumFmt: 49, Alignment: wrapped, Border: line}},
+		{&b.style.count, excelize.Style{Font: plain, NumFmt: 3, Alignment: right, Border: line}},
+		{&b.style.share, excelize.Style{Font: plain, CustomNumFmt: &percent, Alignment: right, Border: line}},
+		{&b.style.points, excelize.Style{Font: plain, CustomNumFmt: &points, Alignment: right, Border: line}},
+		{&b.style.totalText, excelize.Style{Font: bold, NumFmt: 49, Alignment: text, Border: line}},
+		{&b.style.totalCount, excelize.Style{Font: bold, NumFmt: 3, Alignment: right, Border: line}},
+		{&b.style.totalShare, excelize.Style{Font: bold, CustomNumFmt: &percent, Alignment: right, Border: line}},
+		{&b.style.stamp, excelize.Style{Font: plain, CustomNumFmt: &moment, Alignment: &excelize.Alignment{Vertical: "center", Horizontal: "left", Indent: 1}, Border: line}},
 	} {
 		id, err := b.file.NewStyle(&s.style)
 		if err != nil {
@@ -209,6 +230,13 @@ func (b *workbook) widths(sheet string, widths ...float64) {
 			err = b.file.SetColWidth(sheet, name, name, w)
 		}
 		b.err = err
+	}
+}
+
+// height makes a row of a sheet high enough for a text in a column of a width.
+func (b *workbook) height(sheet string, row int, text string, width float64) {
+	if b.err == nil {
+		b.err = b.file.SetRowHeight(sheet, row, lineHeight(text, int(width)))
 	}
 }
 

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/xuri/excelize/v2"
 
@@ -9,6 +10,9 @@ import (
 	"sekimori/internal/store"
 	"sekimori/internal/survey"
 )
+
+// meansWidth is how wide the column is that says what a fact means.
+const meansWidth = 78
 
 // chartRows is how many values of an attribute a chart shows; a longer one
 // cannot be read.
@@ -43,15 +47,12 @@ func (b *workbook) head(sheet string, row, texts int, heads ...string) {
 func (b *workbook) share(sheet string, column, row int, s survey.Share) {
 	b.put(sheet, column, row, b.style.count, s.Yes)
 	b.put(sheet, column+1, row, b.style.count, s.Known())
-	if f, ok := s.Value(); ok {
-		low, high, _ := s.Interval()
-		b.put(sheet, column+2, row, b.style.share, f)
-		b.put(sheet, column+3, row, b.style.share, low)
-		b.put(sheet, column+4, row, b.style.share, high)
-	} else {
-		for i := 2; i < 5; i++ {
-			b.put(sheet, column+i, row, b.style.share, nil)
-		}
+	var low, high any
+	if l, h, ok := s.Interval(); ok {
+		low, high = l, h
+	}
+	for i, v := range []any{ratio(s), low, high} {
+		b.put(sheet, column+2+i, row, b.style.share, v)
 	}
 	b.put(sheet, column+5, row, b.style.count, s.Unknown)
 }
@@ -62,10 +63,10 @@ func (b *workbook) overview() error {
 	if err != nil {
 		return err
 	}
-	b.widths(name, 26, 10, 10, 9, 9, 9, 9, 64)
+	b.widths(name, 28, 10, 10, 9, 10, 10, 10, meansWidth)
 	b.put(name, 1, 1, b.style.title, b.title())
-	b.put(name, 1, 2, 0, b.answer())
-	b.put(name, 1, 3, 0, b.t("publish.counts", "list", clipped(b.Wave.List, maxShown), "domains", b.Wave.Domains, "measured", b.Measured(), "unanswered", b.Wave.Unanswered, "period", b.period()))
+	b.put(name, 1, 2, b.style.lead, b.answer())
+	b.put(name, 1, 3, b.style.lead, b.t("publish.counts", "list", clipped(b.Wave.List, maxShown), "domains", b.Wave.Domains, "measured", b.Measured(), "unanswered", b.Wave.Unanswered, "period", b.period()))
 	const first = 5
 	b.head(name, first, 1, b.t("publish.col.fact"), b.t("publish.col.yes"), b.t("publish.col.known"), b.t("publish.col.share"), b.t("publish.col.low"), b.t("publish.col.high"), b.t("publish.col.unknown"))
 	b.put(name, 8, first, b.style.head, b.t("publish.col.means"))
@@ -76,6 +77,7 @@ func (b *workbook) overview() error {
 			b.put(name, 1, row, b.style.text, b.fact(i))
 			b.share(name, 2, row, b.All().Facts[i])
 			b.put(name, 8, row, b.style.soft, b.means(i))
+			b.height(name, row, b.means(i), meansWidth)
 		}
 	}
 	b.freeze(name, 1, first)
@@ -88,6 +90,7 @@ func (b *workbook) overview() error {
 	// The charts stand below the table: on paper as on the screen.
 	at := row + 2
 	if facts := b.headlines(); len(facts) > 0 {
+		b.pageBreak(name, at)
 		b.put(name, 1, at, b.style.head, b.t("publish.chart.data"))
 		for i, h := range []string{"yes", "no", "unknown"} {
 			b.put(name, 2+i, at, b.style.headNumber, b.t("publish.col."+h))
@@ -101,7 +104,7 @@ func (b *workbook) overview() error {
 		}
 		end := at + len(facts)
 		if b.err == nil {
-			b.err = b.stacked(name, fmt.Sprintf("A%d", end+2), b.t("publish.chart.states"), at, at+1, end, 1, []bar{{2, inkBlue}, {3, inkPale}, {4, inkGrey}}, 940, uint(120+34*len(facts)))
+			b.err = b.stacked(name, fmt.Sprintf("A%d", end+2), b.t("publish.chart.states"), at, at+1, end, 1, []bar{{2, inkBlue}, {3, inkPale}, {4, inkGrey}}, 1050, uint(130+36*len(facts)))
 		}
 	}
 	return b.err
@@ -126,9 +129,28 @@ func series(sheet string, head, first, last, categories int, bars []bar) []excel
 	out := make([]excelize.ChartSeries, 0, len(bars))
 	for _, s := range bars {
 		out = append(out, excelize.ChartSeries{Name: ref(s.column, head, head), Categories: ref(categories, first, last), Values: ref(s.column, first, last),
-			Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{s.color}}, Line: excelize.LineOptions{Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"FFFFFF"}}, Width: 0.75}})
+			Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{s.color}}, DataLabel: excelize.ChartDataLabel{Font: excelize.Font{Color: labelOn(s.color), Size: 9}}, Line: excelize.LineOptions{Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"FFFFFF"}}, Width: 0.75}})
 	}
 	return out
+}
+
+// labelOn is the colour of figures on a colour.
+func labelOn(color string) string {
+	switch color {
+	case inkBlue, inkDeep, inkGrey:
+		return "FFFFFF"
+	}
+	return inkText
+}
+
+// axis is how an axis is written.
+func axis(size float64) excelize.Font { return excelize.Font{Color: inkText, Size: size} }
+
+// pageBreak begins a page at a row.
+func (b *workbook) pageBreak(sheet string, row int) {
+	if b.err == nil {
+		b.err = b.file.InsertPageBreak(sheet, fmt.Sprintf("A%d", row))
+	}
 }
 
 // stacked draws counts as parts of a whole.
@@ -137,7 +159,7 @@ func (b *workbook) stacked(sheet, cell, title string, head, first, last, categor
 	return b.file.AddChart(sheet, cell, &excelize.Chart{
 		Type: excelize.BarPercentStacked, Series: series(sheet, head, first, last, categories, bars), GapWidth: &gap, Overlap: &overlap,
 		Title: chartTitle(title), Legend: excelize.ChartLegend{Position: "bottom"}, Dimension: excelize.ChartDimension{Width: width, Height: height},
-		XAxis: excelize.ChartAxis{ReverseOrder: true}, YAxis: excelize.ChartAxis{NumFmt: excelize.ChartNumFmt{CustomNumFmt: "0%"}, MajorGridLines: true},
+		XAxis: excelize.ChartAxis{ReverseOrder: true, Font: axis(10)}, YAxis: excelize.ChartAxis{Font: axis(9), NumFmt: excelize.ChartNumFmt{CustomNumFmt: "0%"}, MajorGridLines: true},
 		PlotArea: excelize.ChartPlotArea{ShowVal: true},
 		Format:   excelize.GraphicOptions{Positioning: "oneCell"},
 	})
@@ -149,15 +171,15 @@ func (b *workbook) clustered(sheet, cell, title string, head, first, last, categ
 	return b.file.AddChart(sheet, cell, &excelize.Chart{
 		Type: excelize.Bar, Series: series(sheet, head, first, last, categories, bars), GapWidth: &gap,
 		Title: chartTitle(title), Legend: excelize.ChartLegend{Position: "bottom"}, Dimension: excelize.ChartDimension{Width: width, Height: height},
-		XAxis:    excelize.ChartAxis{ReverseOrder: true, TickLabelSkip: 1},
-		YAxis:    excelize.ChartAxis{NumFmt: excelize.ChartNumFmt{CustomNumFmt: "0%"}, MajorGridLines: true, Minimum: &zero, Maximum: &one},
+		XAxis:    excelize.ChartAxis{ReverseOrder: true, TickLabelSkip: 1, Font: axis(9)},
+		YAxis:    excelize.ChartAxis{Font: axis(9), NumFmt: excelize.ChartNumFmt{CustomNumFmt: "0%"}, MajorGridLines: true, Minimum: &zero, Maximum: &one},
 		PlotArea: excelize.ChartPlotArea{ShowVal: last-first < 16, NumFmt: excelize.ChartNumFmt{CustomNumFmt: "0.0%"}},
 		Format:   excelize.GraphicOptions{Positioning: "oneCell"},
 	})
 }
 
 func chartTitle(s string) excelize.ChartTitle {
-	return excelize.ChartTitle{Paragraph: []excelize.RichTextRun{{Text: textOf(s), Font: &excelize.Font{Bold: true, Size: 12}}}}
+	return excelize.ChartTitle{Paragraph: []excelize.RichTextRun{{Text: textOf(s), Font: &excelize.Font{Bold: true, Size: 12, Color: inkText}}}}
 }
 
 // attributes builds a sheet for each tabulated attribute: yes, known and share
@@ -183,7 +205,7 @@ func (b *workbook) attributes() error {
 			for j := range 3 {
 				b.put(name, at+j, first-1, b.style.head, nil)
 			}
-			b.put(name, at, first-1, b.style.head, b.fact(f))
+			b.put(name, at, first-1, b.style.headMiddle, b.fact(f))
 			b.merge(name, at, first-1, at+2, first-1)
 			for j, h := range []string{"yes", "known", "share"} {
 				b.put(name, at+j, first, b.style.headNumber, b.t("publish.col."+h))
@@ -194,9 +216,9 @@ func (b *workbook) attributes() error {
 		row := first
 		for _, r := range t.Rows {
 			row++
-			b.byRow(name, row, b.value(r), r, facts)
+			b.byRow(name, row, b.value(r), r, facts, b.style.text, b.style.count, b.style.share)
 		}
-		b.byRow(name, row+1, b.t("publish.value.all"), b.All(), facts)
+		b.byRow(name, row+1, b.t("publish.value.all"), b.All(), facts, b.style.totalText, b.style.totalCount, b.style.totalShare)
 		b.freeze(name, 2, first)
 		if b.err != nil {
 			return b.err
@@ -223,48 +245,64 @@ func (b *workbook) merge(sheet string, column, row, toColumn, toRow int) {
 	b.err = b.file.MergeCell(sheet, from, to)
 }
 
-func (b *workbook) byRow(sheet string, row int, label string, r survey.Row, facts []int) {
-	b.put(sheet, 1, row, b.style.text, label)
-	b.put(sheet, 2, row, b.style.count, r.Domains)
+func (b *workbook) byRow(sheet string, row int, label string, r survey.Row, facts []int, text, count, share int) {
+	b.put(sheet, 1, row, text, label)
+	b.put(sheet, 2, row, count, r.Domains)
 	for i, f := range facts {
 		s := r.Facts[f]
-		b.put(sheet, 3+3*i, row, b.style.count, s.Yes)
-		b.put(sheet, 4+3*i, row, b.style.count, s.Known())
-		if v, ok := s.Value(); ok {
-			b.put(sheet, 5+3*i, row, b.style.share, v)
-		} else {
-			b.put(sheet, 5+3*i, row, b.style.share, nil)
-		}
+		b.put(sheet, 3+3*i, row, count, s.Yes)
+		b.put(sheet, 4+3*i, row, count, s.Known())
+		b.put(sheet, 5+3*i, row, share, ratio(s))
 	}
 }
 
-// byChart draws three facts by value below the table: SPF, DMARC, and DMARC in
-// force. Their names stand above the shares' column in a merged cell, which
-// begins two columns before.
+// ratio is a share as a cell has it; nothing where nothing is known.
+func ratio(s survey.Share) any {
+	if v, ok := s.Value(); ok {
+		return v
+	}
+	return nil
+}
+
+// byChart draws main facts by value, below the table: SPF, DMARC and, where
+// there is room, DMARC in force. Their names stand above the column of their
+// shares in a merged cell, which begins two columns before.
 func (b *workbook) byChart(sheet string, t survey.Table, row, first int, facts []int) error {
-	want := map[string]string{string(posture.FactSPF): inkPale, string(posture.FactDMARC): inkBlue, string(posture.FactDMARCEnforced): inkDeep}
+	want := []bar{{color: inkPale}, {color: inkBlue}, {color: inkDeep}}
+	height := uint(160 + 46*len(t.Rows))
+	if len(t.Rows) > 16 {
+		want = want[:2]
+		height = uint(140 + 17*len(t.Rows))
+	}
 	var out []excelize.ChartSeries
-	for i, f := range facts {
-		color, ok := want[b.Wave.Facts[f]]
-		if !ok {
+	for j, f := range [...]posture.Fact{posture.FactSPF, posture.FactDMARC, posture.FactDMARCEnforced} {
+		i := slices.IndexFunc(facts, func(i int) bool { return b.Wave.Facts[i] == string(f) })
+		if i < 0 || j >= len(want) {
 			continue
 		}
-		s := series(sheet, first-1, first+1, row, 1, []bar{{5 + 3*i, color}})[0]
+		s := series(sheet, first-1, first+1, row, 1, []bar{{5 + 3*i, want[j].color}})[0]
 		letter, _ := excelize.ColumnNumberToName(3 + 3*i)
 		s.Name = fmt.Sprintf("%s!$%s$%d", quoted(sheet), letter, first-1)
+		s.DataLabel.Font.Color = inkText // beside the bar
 		out = append(out, s)
 	}
 	if len(out) == 0 {
 		return nil
 	}
+	// Where table and chart do not go on one page, the chart begins the next.
+	if row*20+int(height) > 900 {
+		if b.pageBreak(sheet, row+3); b.err != nil {
+			return b.err
+		}
+	}
 	gap, zero, one := uint(50), 0.0, 1.0
 	return b.file.AddChart(sheet, fmt.Sprintf("A%d", row+4), &excelize.Chart{
 		Type: excelize.Bar, Series: out, GapWidth: &gap,
 		Title: chartTitle(b.t("publish.chart.by", "attribute", clipped(t.Attribute, maxShown))), Legend: excelize.ChartLegend{Position: "top"},
-		Dimension: excelize.ChartDimension{Width: 940, Height: uint(150 + 44*len(t.Rows))},
-		XAxis:     excelize.ChartAxis{ReverseOrder: true, TickLabelSkip: 1},
-		YAxis:     excelize.ChartAxis{NumFmt: excelize.ChartNumFmt{CustomNumFmt: "0%"}, MajorGridLines: true, Minimum: &zero, Maximum: &one},
-		PlotArea:  excelize.ChartPlotArea{ShowVal: len(t.Rows) <= 20, NumFmt: excelize.ChartNumFmt{CustomNumFmt: "0.0%"}},
+		Dimension: excelize.ChartDimension{Width: 1400, Height: height},
+		XAxis:     excelize.ChartAxis{ReverseOrder: true, TickLabelSkip: 1, Font: axis(9)},
+		YAxis:     excelize.ChartAxis{Font: axis(9), NumFmt: excelize.ChartNumFmt{CustomNumFmt: "0%"}, MajorGridLines: true, Minimum: &zero, Maximum: &one},
+		PlotArea:  excelize.ChartPlotArea{ShowVal: len(t.Rows) <= 16, NumFmt: excelize.ChartNumFmt{CustomNumFmt: "0.0%"}},
 		Format:    excelize.GraphicOptions{Positioning: "oneCell"},
 	})
 }
@@ -280,14 +318,14 @@ func (b *workbook) combinations() error {
 	}
 	b.widths(name, 13, 13, 13, 17, 10, 10)
 	b.put(name, 1, 1, b.style.title, b.t("publish.mail.title"))
-	b.put(name, 1, 2, 0, b.mailScope())
+	b.put(name, 1, 2, b.style.lead, b.mailScope())
 	row := 3
 	for _, part := range []struct {
 		code string
 		list []store.Combination
 	}{{"publish.mail.then", b.Mail.Then}, {"publish.mail.now", b.Mail.Now}} {
 		row++
-		b.put(name, 1, row, 0, b.t(part.code))
+		b.put(name, 1, row, b.style.lead, b.t(part.code))
 		row++
 		b.head(name, row, 4, "S/MIME", "SPF", "DKIM", "DMARC", b.t("publish.col.messages"), b.t("publish.col.share"))
 		var total int64
@@ -301,12 +339,12 @@ func (b *workbook) combinations() error {
 			total += c.Count
 		}
 		row++
-		b.put(name, 1, row, b.style.head, b.t("publish.value.total"))
+		b.put(name, 1, row, b.style.totalText, b.t("publish.value.total"))
 		for i := 2; i <= 4; i++ {
-			b.put(name, i, row, b.style.head, nil)
+			b.put(name, i, row, b.style.totalText, nil)
 		}
-		b.put(name, 5, row, b.style.count, total)
-		b.put(name, 6, row, b.style.share, float64(total)/float64(b.Mail.Messages))
+		b.put(name, 5, row, b.style.totalCount, total)
+		b.put(name, 6, row, b.style.totalShare, float64(total)/float64(b.Mail.Messages))
 		row++
 	}
 	return b.err
@@ -329,9 +367,9 @@ func (b *workbook) changes() error {
 	if err != nil {
 		return err
 	}
-	b.widths(name, 28, 9, 9, 9, 9, 9, 9, 11, 9, 9, 11)
+	b.widths(name, 28, 10, 10, 10, 10, 10, 10, 15, 13, 15, 13)
 	b.put(name, 1, 1, b.style.title, b.t("publish.change.title", "before", clipped(b.Change.Before.Name, maxShown), "after", clipped(b.Wave.Name, maxShown)))
-	b.put(name, 1, 2, 0, b.t("publish.change.scope", "both", b.Change.Both))
+	b.put(name, 1, 2, b.style.lead, b.t("publish.change.scope", "both", b.Change.Both))
 	const first = 4
 	before, after := b.t("publish.col.before"), b.t("publish.col.after")
 	col := func(code string) string { return b.t("publish.col." + code) }
@@ -344,22 +382,21 @@ func (b *workbook) changes() error {
 		for i, s := range []survey.Share{f.Before, f.After} {
 			b.put(name, 2+3*i, row, b.style.count, s.Yes)
 			b.put(name, 3+3*i, row, b.style.count, s.Known())
-			if v, ok := s.Value(); ok {
-				b.put(name, 4+3*i, row, b.style.share, v)
-			} else {
-				b.put(name, 4+3*i, row, b.style.share, nil)
-			}
+			b.put(name, 4+3*i, row, b.style.share, ratio(s))
 		}
+		var points any
 		if f.ok {
-			b.put(name, 8, row, b.style.text, points(f.points))
+			points = f.points
 		}
+		b.put(name, 8, row, b.style.points, points)
 		b.put(name, 9, row, b.style.count, f.Gained())
 		b.put(name, 10, row, b.style.count, f.Lost())
 		b.put(name, 11, row, b.style.count, f.unclear())
 	}
 	b.freeze(name, 1, first)
+	b.pageBreak(name, row+2)
 	if b.err == nil && row > first {
-		b.err = b.clustered(name, fmt.Sprintf("A%d", row+2), b.t("publish.chart.change"), first, first+1, min(row, first+16), 1, []bar{{4, inkPale}, {7, inkBlue}}, 940, uint(140+40*min(row-first, 16)))
+		b.err = b.clustered(name, fmt.Sprintf("A%d", row+2), b.t("publish.chart.change"), first, first+1, row, 1, []bar{{4, inkPale}, {7, inkBlue}}, 1100, uint(130+17*(row-first)))
 	}
 	return b.err
 }
@@ -412,12 +449,10 @@ func (b *workbook) method() error {
 	row := 2
 	for _, n := range b.notes(b.version) {
 		row++
-		b.put(name, 1, row, b.style.lead, n)
-		b.put(name, 2, row, b.style.lead, nil)
+		b.put(name, 1, row, b.style.note, n)
+		b.put(name, 2, row, b.style.note, nil)
 		b.merge(name, 1, row, 2, row)
-		if b.err == nil {
-			b.err = b.file.SetRowHeight(name, row, lineHeight(n, 100))
-		}
+		b.height(name, row, n, 98)
 	}
 	row += 2
 	b.head(name, row, 2, b.t("publish.col.fact"), b.t("publish.col.means"))
@@ -425,9 +460,7 @@ func (b *workbook) method() error {
 		row++
 		b.put(name, 1, row, b.style.wrap, b.fact(i))
 		b.put(name, 2, row, b.style.soft, b.means(i))
-		if b.err == nil {
-			b.err = b.file.SetRowHeight(name, row, lineHeight(b.means(i), 70))
-		}
+		b.height(name, row, b.means(i), 70)
 	}
 	return b.err
 }
