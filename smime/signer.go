@@ -20,11 +20,15 @@ type signedMessage struct {
 	from, sender authors
 	at           time.Time
 	partly       explain.Step // why the signature does not cover all; zero if it does
+	octets       [][]byte     // see signedOctets
 	sums         map[crypto.Hash][][]byte
 }
 
 func (m *signedMessage) readCertificates() {
 	for _, raw := range m.data.certificates {
+		if len(raw) > maxSmall {
+			continue // none in use comes near
+		}
 		if c, ok := readCertificate(raw); ok {
 			m.certificates = append(m.certificates, c)
 		}
@@ -36,15 +40,19 @@ func (m *signedMessage) readCertificates() {
 // be content (RFC 3030's binary). One that has LF alone was a message with CRLF
 // before it became a file.
 func (m *signedMessage) signedOctets() [][]byte {
+	if m.octets != nil {
+		return m.octets
+	}
 	if m.found.form == Opaque {
-		return [][]byte{m.data.content}
+		m.octets = [][]byte{m.data.content}
+		return m.octets
 	}
 	given := m.found.content
-	canonical := withCRLF(given)
-	if len(canonical) == len(given) || !bytes.Contains(given, []byte("\r\n")) {
-		return [][]byte{canonical}
+	m.octets = [][]byte{withCRLF(given)}
+	if len(m.octets[0]) != len(given) && bytes.Contains(given, []byte("\r\n")) {
+		m.octets = append(m.octets, given)
 	}
-	return [][]byte{canonical, given}
+	return m.octets
 }
 
 // contentSums returns the digests of signedOctets.

@@ -91,7 +91,6 @@ type found struct {
 	signed  entity   // of Detached: the signed part, read
 	cms     []byte   // decoded
 	path    string   // of the part with the signature
-	micalg  string   // a hint (RFC 8551 §3.5.3.2)
 	outer   []string // media types around it, which are not signed
 	extra   int      // parts of the multipart/signed beyond the two
 	broken  string   // code: it calls itself signed, and is not in the form
@@ -130,7 +129,7 @@ func find(e entity, depth int) (found, bool) {
 
 // detached reads a multipart/signed.
 func detached(e entity, params map[string]string) (found, bool) {
-	f := found{form: Detached, micalg: params["micalg"]}
+	f := found{form: Detached} // micalg is a hint (RFC 8551 §3.5.3.2), and not needed
 	parts := split(e.body, params["boundary"])
 	if len(parts) < 2 {
 		f.broken = "smime.part-missing"

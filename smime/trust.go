@@ -1,6 +1,7 @@
 package smime
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"slices"
@@ -82,9 +83,13 @@ func (m *signedMessage) chains(c *x509.Certificate, at time.Time) ([][]*x509.Cer
 		pool = m.verifier.Intermediates.Clone()
 	}
 	for _, o := range m.certificates {
-		if o.parsed != nil && o.parsed != c {
-			pool.AddCert(o.parsed)
+		if o.parsed == nil || o.parsed == c {
+			continue
 		}
+		if k, ok := o.parsed.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > maxRSA {
+			continue // it would only take time
+		}
+		pool.AddCert(o.parsed)
 	}
 	return c.Verify(x509.VerifyOptions{Roots: m.verifier.Roots, Intermediates: pool, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 }
