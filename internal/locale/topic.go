@@ -13,6 +13,12 @@ import (
 func (l Lang) Topic(p *posture.Posture, t posture.Name) string {
 	topic := p.Topic(t)
 	say := func(code string, args explain.Args) string { return l.Text("cli.check."+code, args) }
+	switch t {
+	case posture.TopicSTARTTLS:
+		return l.starttlsLine(p)
+	case posture.TopicRPKI:
+		return l.rpkiLine(p)
+	}
 	if t != posture.TopicDNSSEC && t != posture.TopicDKIM && topic.Present == posture.Unknown {
 		return l.unknownLine(p)
 	}
