@@ -94,6 +94,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if dir := os.Getenv("STORE_TEST_SURVEY"); dir != "" {
+		if err := killSurvey(dir, os.Stdout); err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	dir := os.Getenv("STORE_TEST_IMPORT")
 	if dir == "" {
 		os.Exit(m.Run())

@@ -60,7 +60,7 @@ func (s *Store) Changes(ctx context.Context, before, after int64, attribute, val
 		facts = append(facts, name)
 		yb, nb, ya, na := sideBit("yes", was, "b"), sideBit("no", was, "b"), sideBit("yes", k, "a"), sideBit("no", k, "a")
 		for _, c := range [...]string{yb, nb, ya, na, yb + " AND " + ya, yb + " AND " + na, nb + " AND " + ya, nb + " AND " + na} {
-			columns.WriteString(", count_if(" + c + ")")
+			columns.WriteString(", coalesce(count_if(" + c + "), 0)")
 		}
 	}
 	counts := make([]int64, 1+8*len(facts))

@@ -39,7 +39,7 @@ func bit(set string, k int) string {
 func tallies(n int) string {
 	var b strings.Builder
 	for k := range n {
-		fmt.Fprintf(&b, ", count_if(%s), count_if(%s)", bit("yes", k), bit("no", k))
+		fmt.Fprintf(&b, ", coalesce(count_if(%s), 0), coalesce(count_if(%s), 0)", bit("yes", k), bit("no", k))
 	}
 	return b.String()
 }
@@ -173,7 +173,7 @@ func (s *Store) Shapes(ctx context.Context, wave int64) ([]AttributeShape, error
 	for i, name := range w.attributes {
 		a := AttributeShape{Name: name}
 		var quantiles any
-		err := s.query(ctx, fmt.Sprintf(`SELECT count_if(v <> ''), count(DISTINCT v) FILTER (v <> ''), count_if(NOT isnan(x)),
+		err := s.query(ctx, fmt.Sprintf(`SELECT count(*) FILTER (v <> ''), count(DISTINCT v) FILTER (v <> ''), count(*) FILTER (NOT isnan(x)),
 				coalesce(quantile_disc(x, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]) FILTER (NOT isnan(x)), [])
 			FROM (SELECT attributes[%d] AS v, numbers[%[1]d] AS x FROM survey_entry WHERE wave = %d AND %s)`, i+1, wave, measured), nil,
 			func(r *sql.Rows) error { return r.Scan(&a.Filled, &a.Distinct, &a.Numeric, &quantiles) })
