@@ -28,8 +28,8 @@ const (
 )
 
 // HTTPS fetches what a URL holds, as strictly as MTA-STS wants it (RFC 8461
-// §3.3): TLS 1.2 or later, a certificate for the very name, no redirect, no
-// cache, no cookie, no proxy. The zero value lacks nothing but a Resolver. It
+// §3.3): TLS 1.2 or later, a certificate for the very name, no cache, no
+// cookie, no proxy, and no redirect but as Fetch says. The zero value lacks nothing but a Resolver. It
 // is safe for concurrent use; a copy of one in use is not.
 //
 // It is polite: at one address at most PerAddress fetches are on the way, and
@@ -66,6 +66,7 @@ const (
 	maxHead      = 64 << 10
 	maxInterim   = 5 // answers 1xx before the answer
 	maxAddresses = 6
+	maxRedirects = 3
 )
 
 // Fetch gets what is at a URL, and its media type in lower case without
@@ -78,8 +79,29 @@ const (
 // policy are laid down, and a host that has no certificate for that name hears
 // nothing of the request: any address will do.
 //
+// A redirect is an error for MTA-STS (RFC 8461 §3.3). The BIMI draft says
+// nothing of them, and receivers follow some: where the URL was chosen, so
+// does Fetch, maxRedirects of them, to https and public addresses only.
+//
 // The error is an *Error.
 func (h *HTTPS) Fetch(ctx context.Context, rawURL string, most int, chosen bool) (body []byte, mediaType string, err error) {
+	for n := 0; ; n++ {
+		body, mediaType, err = h.fetch(ctx, rawURL, most, chosen)
+		var e *Error
+		if !chosen || n == maxRedirects || !errors.As(err, &e) || e.Why != WhyRedirect || e.About == "" {
+			return body, mediaType, err
+		}
+		from, _ := url.Parse(rawURL)
+		to, bad := from.Parse(e.About)
+		if bad != nil || to.Scheme != "https" {
+			return nil, "", err
+		}
+		rawURL = to.String()
+	}
+}
+
+// fetch is Fetch without redirects.
+func (h *HTTPS) fetch(ctx context.Context, rawURL string, most int, chosen bool) (body []byte, mediaType string, err error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || !isHost(u.Hostname()) || len(rawURL) > 4096 {
 		return nil, "", &Error{Why: WhyURL, Err: fmt.Errorf("%.80q: want https://HOST/PATH", rawURL)}
@@ -102,14 +124,16 @@ func (h *HTTPS) Fetch(ctx context.Context, rawURL string, most int, chosen bool)
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	conn, err := h.connect(ctx, host, port, addrs)
+	conn, err := h.connect(limited, host, port, addrs)
 	if err == nil {
-		body, mediaType, err = h.exchange(ctx, conn, u, most)
+		body, mediaType, err = h.exchange(limited, conn, u, most)
 		_ = conn.Close()
 	}
-	h.note(p, err)
+	if ctx.Err() == nil { // or it was the caller who lost patience
+		h.note(p, err)
+	}
 	return body, mediaType, err
 }
 

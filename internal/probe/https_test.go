@@ -312,6 +312,36 @@ func TestPublic(t *testing.T) {
 	}
 }
 
+// TestRedirects: they are followed where a stranger chose the URL, to where
+// that could have led at once.
+func TestRedirects(t *testing.T) {
+	ca := newAuthority(t)
+	var target atomic.Value
+	count := new(atomic.Int64)
+	at := peer(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, time.Now().Add(time.Hour), "a.example", "bad.example")}}, func(c net.Conn) {
+		if to := target.Load().(string); to == "" || to == "/once" && count.Add(1) > 1 {
+			answer("200 OK", "", "x")(c)
+		} else {
+			answer("302 Found", "Location: "+to+"\r\n", "")(c)
+		}
+	})
+	for to, want := range map[string]Why{
+		"/once": "", "/again": WhyRedirect, "http://a.example/": WhyRedirect, "https://127.0.0.1/": WhyURL, "https://bad.example/": WhyRefused, "https://no.example/": WhyNoAddress, "//[": WhyRedirect,
+	} {
+		target.Store(to)
+		count.Store(0)
+		h := world(t, ca, at)
+		body, _, err := h.Fetch(t.Context(), "https://a.example/", 10, true)
+		var e *Error
+		if want == "" && (err != nil || string(body) != "x") || want != "" && (!errors.As(err, &e) || e.Why != want) {
+			t.Errorf("%s: %q, %v", to, body, err)
+		}
+		if _, _, err := h.Fetch(t.Context(), "https://a.example/", 10, false); to != "/once" && (!errors.As(err, &e) || e.Why != WhyRedirect) {
+			t.Errorf("%s: followed for MTA-STS: %v", to, err)
+		}
+	}
+}
+
 // TestPatience: an address that does not answer is left alone, and at one that
 // does no more fetches are on the way than may be.
 func TestPatience(t *testing.T) {
