@@ -169,6 +169,7 @@ type running struct {
 	manners *manners
 	writer  Writer
 
+	reading              sync.Mutex // of earlier results: there are few
 	measured, unanswered atomic.Int64
 	retry                atomic.Int32
 	waiting              atomic.Bool
@@ -372,7 +373,9 @@ func (r *running) lacks(p *posture.Posture) bool {
 // better returns the result of a further attempt, or that of the attempt
 // before, where that one knew more.
 func (r *running) better(ctx context.Context, now store.Result) (store.Result, error) {
+	r.reading.Lock()
 	row, err := r.Store.SurveyRow(ctx, r.wave.ID, now.No)
+	r.reading.Unlock()
 	if err != nil {
 		return now, err
 	}
