@@ -82,7 +82,7 @@ func TestMailWithoutList(t *testing.T) {
 	run := func(want int, args ...string) string {
 		t.Helper()
 		var out, complaints bytes.Buffer
-		status := Run(t.Context(), Env{Args: append([]string{"survey"}, append(args, "--data", filepath.Join(n.dir, "data"))...), Out: &out, Err: &complaints, Dir: n.dir, Lang: locale.Japanese})
+		status := Run(t.Context(), Env{Args: append([]string{"survey"}, append(args, "--data", filepath.Join(n.dir, "data"))...), Out: &out, Err: &complaints, Dir: n.dir, Lang: locale.Japanese, Width: 400})
 		if status != want {
 			t.Fatalf("%v: status %d\n%s%s", args, status, &out, &complaints)
 		}
