@@ -48,7 +48,7 @@ var beside = map[string][]string{
 	"internal/survey":     {"internal/profile"},
 	"internal/publish":    {"internal/locale"},
 	"internal/web":        {"internal/web/api", "internal/web/access", "internal/locale", "internal/publish"},
-	"internal/web/api":    {"internal/locale"},
+	"internal/web/api":    {"internal/locale", "internal/publish"},
 	"internal/web/access": {"internal/locale"},
 	"internal/cli":        {"internal/web", "internal/web/api", "internal/web/access", "internal/handoff", "internal/locale", "internal/publish"},
 }

@@ -57,6 +57,7 @@ func (p *page) Menu() []menuEntry {
 	return []menuEntry{
 		{"overview", "/", "web.nav.overview"},
 		{"reports", "/reports", "web.nav.reports"},
+		{"survey", "/survey", "web.nav.survey"},
 		{"upload", "/upload", "web.nav.upload"},
 		{"quarantine", "/quarantine", "web.nav.quarantine"},
 		{"help", "/help", "web.nav.help"},
@@ -136,7 +137,8 @@ func (s *server) page(do action) http.Handler {
 
 // parameters are what a page's address may say; links on the page keep them,
 // and nothing else, so that a long address does not make a huge page.
-var parameters = [...]string{"days", "sort", "desc", "q", "page", "class", "domain", "deviations", "next"}
+var parameters = [...]string{"days", "sort", "desc", "q", "page", "class", "domain", "deviations", "next",
+	"attribute", "value", "none", "fact", "state", "code", "from", "to", "unmatched", "sender", "contact"}
 
 // mostParameter bounds each of them, in bytes.
 const mostParameter = 2000
@@ -311,9 +313,10 @@ type pages map[locale.Lang]map[string]*template.Template
 // loadPages parses every template once for each language.
 func loadPages(a *assets) (pages, error) {
 	out := pages{}
-	names := []string{"overview", "domain", "source", "reports", "report", "quarantine", "upload", "help", "error", "signin"}
+	names := []string{"overview", "domain", "source", "reports", "report", "quarantine", "upload", "help", "error", "signin",
+		"surveys", "survey", "surveyby", "surveysector", "surveylist", "surveyproblems", "surveydomain", "surveyletter", "surveycompare", "surveymail"}
 	for _, l := range locale.Langs {
-		base, err := template.New("base").Funcs(words(l, a)).ParseFS(own, "templates/layout.html", "templates/parts.html")
+		base, err := template.New("base").Funcs(words(l, a)).ParseFS(own, "templates/layout.html", "templates/parts.html", "templates/surveyparts.html")
 		if err != nil {
 			return nil, err
 		}

@@ -62,6 +62,7 @@ type Store interface {
 	SourceReader
 	ReportReader
 	IntakeReader
+	SurveyReader
 }
 
 // Advisor gives the answers; *advise.Advisor has it.
@@ -93,12 +94,15 @@ type Config struct {
 	Logger    *slog.Logger // nil: no log
 }
 
-// server holds what the pages share; it does not change after New.
+// server holds what the pages share; but for what sums and pace keep, it does
+// not change after New.
 type server struct {
 	Config
 	assets *assets
 	pages  pages
 	meters *meters
+	sums   *sums
+	pace   *pace
 }
 
 // New returns the dashboard. It is safe for concurrent use.
@@ -128,7 +132,8 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
-	s := &server{Config: c, assets: a, pages: p, meters: newMeters()}
+	s := &server{Config: c, assets: a, pages: p, meters: newMeters(),
+		sums: &sums{kept: map[sumKey]*keptSum{}}, pace: &pace{looks: map[int64]look{}}}
 	return s.handler(), nil
 }
 
@@ -142,6 +147,15 @@ func (s *server) handler() http.Handler {
 	inner.Handle("GET /reports", s.page(s.reports))
 	inner.Handle("GET /reports/{seq}", s.page(s.report))
 	inner.Handle("GET /reports/{seq}/raw", s.page(s.reportRaw))
+	inner.Handle("GET /survey", s.page(s.surveys))
+	inner.Handle("GET /survey/{wave}", s.page(s.surveyWave))
+	inner.Handle("GET /survey/{wave}/by", s.page(s.surveyBy))
+	inner.Handle("GET /survey/{wave}/list", s.page(s.surveyList))
+	inner.Handle("GET /survey/{wave}/problems", s.page(s.surveyProblems))
+	inner.Handle("GET /survey/{wave}/mail", s.page(s.surveyMail))
+	inner.Handle("GET /survey/{wave}/domain/{no}", s.page(s.organisation))
+	inner.Handle("GET /survey/{wave}/domain/{no}/letter", s.page(s.letter))
+	inner.Handle("GET /survey/{wave}/compare/{other}", s.page(s.surveyCompare))
 	inner.Handle("GET /quarantine", s.page(s.quarantine))
 	inner.Handle("GET /quarantine/{id}/file", s.page(s.quarantineFile))
 	inner.Handle("GET /upload", s.page(s.uploadForm))

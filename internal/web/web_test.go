@@ -46,6 +46,13 @@ var everyPage = []string{
 	"/domain/xn--fiqs8s.example", "/domain/kakuu.example/source/broken-1", "/domain/kakuu.example/source/hostile?days=90", "/domain/kakuu.example/source/unnamed",
 	"/reports", "/reports?domain=kakuu.example&deviations=1", "/reports?q=nothing", "/reports?page=3", "/reports/5", "/reports/7",
 	"/quarantine", "/upload", "/help",
+	"/survey", "/survey/2026-11", "/survey/%E9%80%B1%E6%AC%A1%20%3C%E8%A9%A6%E8%A1%8C%3E", "/survey/2026-11/list", "/survey/2026-11/list?fact=dmarc&state=unknown&q=city&sort=problems&page=2",
+	"/survey/2026-11/list?code=posture.dmarc-missing", "/survey/2026-11/list?q=nothing", "/survey/2026-11/problems", "/survey/2026-11/mail", "/survey/2026-11/mail?unmatched=1", "/survey/%E9%80%B1%E6%AC%A1%20%3C%E8%A9%A6%E8%A1%8C%3E/mail",
+	"/survey/2026-11/by?attribute=%E9%83%BD%E9%81%93%E5%BA%9C%E7%9C%8C", "/survey/2026-11/by?attribute=%E9%83%BD%E9%81%93%E5%BA%9C%E7%9C%8C&fact=spf&sort=spf&desc=1", "/survey/2026-11/by?attribute=%E4%BA%BA%E5%8F%A3&q=nothing",
+	"/survey/2026-11/by?attribute=%E9%83%BD%E9%81%93%E5%BA%9C%E7%9C%8C&value=%E6%9D%B1%E4%BA%AC%E9%83%BD", "/survey/2026-11/by?attribute=%E9%83%BD%E9%81%93%E5%BA%9C%E7%9C%8C&none=1", "/survey/2026-11/by?attribute=%E7%A8%AE%E5%88%A5&value=%E5%B8%82&fact=protected&state=no",
+	"/survey/2026-11/domain/1", "/survey/2026-11/domain/5", "/survey/2026-11/domain/8", "/survey/2026-11/domain/12", "/survey/2026-11/domain/14", "/survey/2026-11/domain/18", "/survey/2026-11/domain/20",
+	"/survey/2026-11/domain/1/letter", "/survey/2026-11/domain/4/letter?sender=%3Cscript%3E&contact=a%0Ab", "/survey/2026-11/domain/18/letter",
+	"/survey/2026-11/compare/2025-11", "/survey/2026-11/compare/2025-11?fact=dmarc&from=no&to=yes",
 }
 
 var gap = regexp.MustCompile(`⟦[^⟧]*⟧`)
@@ -58,7 +65,7 @@ func TestPages(t *testing.T) {
 			w.stale = true
 		}
 		if name == "empty" {
-			pages = []string{"/", "/reports", "/quarantine", "/upload", "/help"}
+			pages = []string{"/", "/reports", "/survey", "/quarantine", "/upload", "/help"}
 		}
 		h := site(t, w)
 		for _, target := range pages {
@@ -108,7 +115,7 @@ func checkMarkup(t *testing.T, where, body string) {
 	if m := otherHost.FindString(body); m != "" {
 		t.Errorf("%s: another host: %s", where, m)
 	}
-	if strings.Contains(body, "<img") || strings.Contains(body, "onerror") {
+	if strings.Contains(body, "<img") || strings.Contains(body, "onerror=") {
 		t.Errorf("%s: a report's markup got into the page", where)
 	}
 	for _, m := range regexp.MustCompile(`<a [^>]*href=""`).FindAllString(body, -1) {
@@ -328,7 +335,8 @@ func TestTexts(t *testing.T) {
 			}
 		}
 	}
-	prefixes := []string{"web.class.", "web.policy.", "web.verdict.", "web.error.", "web.word.", "web.deviation.", "web.disposition.", "web.form.", "web.ladder.is.", "web.source.name."}
+	prefixes := []string{"web.class.", "web.policy.", "web.verdict.", "web.error.", "web.word.", "web.deviation.", "web.disposition.", "web.form.", "web.ladder.is.", "web.source.name.",
+		"web.survey.answer.", "web.survey.grade.", "web.survey.group.", "web.survey.item.", "web.survey.level.", "web.survey.tab.", "web.survey.weight."}
 	for _, code := range locale.Japanese.Codes() {
 		if !strings.HasPrefix(code, "web.") || used[code] {
 			continue

@@ -14,19 +14,21 @@ import (
 // words are the functions that templates write text with, in one language.
 func words(l locale.Lang, a *assets) template.FuncMap {
 	return template.FuncMap{
-		"t":      func(code string, args ...any) string { return textOf(l, code, args...) },
-		"step":   func(s explain.Step) string { return l.Step(s) },
-		"num":    func(n any) string { return l.Text("web.number", explain.Args{"n": n}) },
-		"share":  func(part, whole uint64) string { return shareOf(l, part, whole) },
-		"day":    func(d store.Day) string { return dayOf(l, d) },
-		"size":   func(n int64) string { return sizeOf(l, n) },
-		"list":   func(s []string) string { return orDash(l.List(s)) },
-		"orDash": orDash,
-		"upper":  strings.ToUpper,
-		"soft":   soft,
-		"tone":   toneOf,
-		"asset":  a.path,
-		"script": func() string { return a.script },
+		"t":        func(code string, args ...any) string { return textOf(l, code, args...) },
+		"step":     func(s explain.Step) string { return l.Step(s) },
+		"num":      func(n any) string { return l.Text("web.number", explain.Args{"n": n}) },
+		"share":    func(part, whole uint64) string { return shareOf(l, part, whole) },
+		"day":      func(d store.Day) string { return dayOf(l, d) },
+		"size":     func(n int64) string { return sizeOf(l, n) },
+		"list":     func(s []string) string { return orDash(l.List(s)) },
+		"orDash":   orDash,
+		"upper":    strings.ToUpper,
+		"soft":     soft,
+		"tone":     toneOf,
+		"combo":    func(id string, lines []comboLine) comboTable { return comboTable{id, lines} },
+		"itemmark": itemMark,
+		"asset":    a.path,
+		"script":   func() string { return a.script },
 		"settings": func(p aggregate.PolicyPublished) string {
 			var out []string
 			for _, s := range settingsOf(p) {

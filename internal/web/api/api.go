@@ -60,6 +60,7 @@ type Store interface {
 	SourceStore
 	ReportStore
 	KeptStore
+	SurveyStore
 }
 
 // DomainStore is what is known of a policy domain.
@@ -150,7 +151,7 @@ func New(c Config) (http.Handler, error) {
 // operations registers every operation and returns their description.
 func (s *server) operations(mux *http.ServeMux) *huma.OpenAPI {
 	c := huma.DefaultConfig("Sekimori", s.Version)
-	c.Info.Description = "Who sends mail as your domains, by the DMARC aggregate reports of those who received it. " +
+	c.Info.Description = "Who sends mail as your domains, by the DMARC aggregate reports of those who received it, and how the domains of many organisations are protected, by surveys. " +
 		"Days are UTC days (YYYY-MM-DD); an end is exclusive. With sign-in configured, send the token as \"Authorization: Bearer TOKEN\"."
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", "" // served by serveSpec; no page that loads from other hosts
 	c.CreateHooks = nil
@@ -164,6 +165,7 @@ func (s *server) operations(mux *http.ServeMux) *huma.OpenAPI {
 	s.reportOperations(a)
 	s.keptOperations(a)
 	s.uploadOperation(a)
+	s.surveyOperations(a)
 	return a.OpenAPI()
 }
 

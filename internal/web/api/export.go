@@ -32,6 +32,9 @@ func (s *server) export(w http.ResponseWriter, r *http.Request) {
 	if err == nil && q.sort != "" && !slices.Contains(strings.Split(t.sorts, ","), q.sort) {
 		err = huma.Error400BadRequest("sort: want one of " + t.sorts)
 	}
+	if err == nil && t.of != nil {
+		t, err = t.of(r.Context(), s, q)
+	}
 	if err == nil {
 		if form == "csv" {
 			err = s.csv(w, r, name, t, q)
@@ -56,10 +59,12 @@ func (s *server) exportQuery(r *http.Request) (*exportQuery, error) {
 		page:    Page{Search: v.Get("search"), Desc: p.flag("desc")},
 		reports: reportQuery{Domain: v.Get("domain"), Reporter: v.Get("reporter"), Begin: Date{p.day("begin")}, End: Date{p.day("end")}, Deviations: p.flag("deviations")},
 	}
+	q.survey = surveyQuery{wave: v.Get("wave"), other: v.Get("other"), attribute: v.Get("attribute"), value: v.Get("value"), none: p.flag("none"), low: v.Get("low"), high: v.Get("high"),
+		fact: v.Get("fact"), state: v.Get("state"), from: v.Get("from"), to: v.Get("to"), code: v.Get("code")}
 	if q.Days == 0 {
 		q.Days = 30
 	}
-	if len(q.page.Search) > 200 || len(q.Source) > 200 || len(q.Domain) > 254 || len(q.reports.Reporter) > 300 {
+	if len(q.page.Search) > 200 || len(q.Source) > 200 || len(q.Domain) > 254 || len(q.reports.Reporter) > 300 || q.survey.long() {
 		return nil, huma.Error400BadRequest("a parameter is too long")
 	}
 	q.lang = s.Lang(r)
@@ -126,7 +131,9 @@ func startDownload(w http.ResponseWriter, mediaType, filename string) {
 func (t table) headings(l locale.Lang) []string {
 	out := make([]string, len(t.columns))
 	for i, c := range t.columns {
-		out[i] = l.Text("table."+c.code, nil)
+		if out[i] = harmless(c.label); c.code != "" {
+			out[i] = l.Text("table."+c.code, nil)
+		}
 	}
 	return out
 }

@@ -109,7 +109,7 @@ func TestXLSX(t *testing.T) {
 
 func TestWorkbookGoesOnToTheNextSheet(t *testing.T) {
 	f := excelize.NewFile()
-	b := &workbook{file: f, table: table{columns: []column{{"messages", number}}}, q: &exportQuery{lang: locale.English}, title: "Bits/pieces", most: 4}
+	b := &workbook{file: f, table: table{columns: []column{{code: "messages", kind: number}}}, q: &exportQuery{lang: locale.English}, title: "Bits/pieces", most: 4}
 	err := b.fill(func(emit func(...any) error) error {
 		for i := range 7 {
 			if err := emit(int64(i)); err != nil {

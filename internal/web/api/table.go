@@ -25,10 +25,11 @@ const (
 )
 
 // column is a column of a downloaded table. Its heading is the sentence
-// "table." + code.
+// "table." + code; without a code it is label.
 type column struct {
-	code string
-	kind kind
+	code  string
+	kind  kind
+	label string
 }
 
 // table is a list that can be downloaded. Its name in the address is its key
@@ -36,6 +37,9 @@ type column struct {
 type table struct {
 	columns []column
 	sorts   string // the columns it can be sorted by, as of the list's operation
+	// of makes the table for what is asked, where its columns depend on that;
+	// nil for most.
+	of func(ctx context.Context, s *server, q *exportQuery) (table, error)
 	// rows calls emit with each line, a value for each column.
 	rows func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error
 }
@@ -48,6 +52,8 @@ func tables() map[string]table {
 		"auth": authTable(), "envelopes": envelopesTable(),
 		"reports": reportsTable(), "records": recordsTable(), "deviations": deviationsTable(),
 		"quarantine": quarantineTable(), "imports": importsTable(),
+		"survey": surveyTable(), "survey-by": surveyByTable(), "survey-problems": surveyProblemsTable(), "survey-changes": surveyChangesTable(),
+		"survey-moved": surveyMovedTable(), "survey-combinations": surveyCombinationsTable(), "survey-mail": surveyMailTable(),
 	}
 }
 
@@ -64,6 +70,7 @@ type exportQuery struct {
 	sort    string
 	lang    locale.Lang
 	name    domain.Name
+	survey  surveyQuery
 }
 
 // source narrows an export to a source's query.
@@ -134,8 +141,8 @@ func list(v []string) string { return strings.Join(v, " ") }
 
 func domainsTable() table {
 	return table{
-		columns: []column{{"domain", text}, {"policy", text}, {"policy_since", day}, {"messages", number}, {"aligned", number}, {"aligned_share", share},
-			{"broken", number}, {"forwarder", number}, {"unknown", number}, {"spoof", number}, {"verdict", text}},
+		columns: []column{{code: "domain", kind: text}, {code: "policy", kind: text}, {code: "policy_since", kind: day}, {code: "messages", kind: number}, {code: "aligned", kind: number}, {code: "aligned_share", kind: share},
+			{code: "broken", kind: number}, {code: "forwarder", kind: number}, {code: "unknown", kind: number}, {code: "spoof", kind: number}, {code: "verdict", kind: text}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			all, err := s.Advisor.Overview(ctx, q.Days)
 			if err != nil {
@@ -158,8 +165,8 @@ func domainsTable() table {
 
 func dailyTable() table {
 	return table{
-		columns: []column{{"day", day}, {"messages", number}, {"passed", number}, {"quarantined", number}, {"rejected", number},
-			{"broken", number}, {"forwarder", number}, {"unknown", number}, {"spoof", number}},
+		columns: []column{{code: "day", kind: day}, {code: "messages", kind: number}, {code: "passed", kind: number}, {code: "quarantined", kind: number}, {code: "rejected", kind: number},
+			{code: "broken", kind: number}, {code: "forwarder", kind: number}, {code: "unknown", kind: number}, {code: "spoof", kind: number}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			advice, _, w, err := s.advice(ctx, q.Named, q.Window)
 			if err != nil {
@@ -186,7 +193,7 @@ func dailyTable() table {
 
 func ladderTable() table {
 	return table{
-		columns: []column{{"policy", text}, {"at_risk", number}, {"at_risk_share", share}, {"at_risk_upper95", share}, {"indirect_at_risk", number}, {"stopped", number}, {"uncertain", number}, {"remainder_at_risk", number}, {"legitimate", number}},
+		columns: []column{{code: "policy", kind: text}, {code: "at_risk", kind: number}, {code: "at_risk_share", kind: share}, {code: "at_risk_upper95", kind: share}, {code: "indirect_at_risk", kind: number}, {code: "stopped", kind: number}, {code: "uncertain", kind: number}, {code: "remainder_at_risk", kind: number}, {code: "legitimate", kind: number}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			advice, _, _, err := s.advice(ctx, q.Named, q.Window)
 			if err != nil {
@@ -204,7 +211,7 @@ func ladderTable() table {
 
 func policiesTable() table {
 	return table{
-		columns: []column{{"from", day}, {"to", day}, {"policy", text}, {"sp", text}, {"np", text}, {"adkim", text}, {"aspf", text}, {"reports", number}, {"messages", number}},
+		columns: []column{{code: "from", kind: day}, {code: "to", kind: day}, {code: "policy", kind: text}, {code: "sp", kind: text}, {code: "np", kind: text}, {code: "adkim", kind: text}, {code: "aspf", kind: text}, {code: "reports", kind: number}, {code: "messages", kind: number}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			if _, err := q.needDomain(ctx, s); err != nil {
 				return err
@@ -226,8 +233,8 @@ func policiesTable() table {
 func sourcesTable() table {
 	return table{
 		sorts: "messages,failing,name,class,first_day,last_day,reporters",
-		columns: []column{{"source", text}, {"class", text}, {"messages", number}, {"failing", number}, {"failing_share", share}, {"addresses", number},
-			{"header_from", text}, {"dkim_domains", text}, {"spf_domains", text}, {"ptr", text}, {"first_day", day}, {"last_day", day}, {"why", text}, {"id", text}},
+		columns: []column{{code: "source", kind: text}, {code: "class", kind: text}, {code: "messages", kind: number}, {code: "failing", kind: number}, {code: "failing_share", kind: share}, {code: "addresses", kind: number},
+			{code: "header_from", kind: text}, {code: "dkim_domains", kind: text}, {code: "spf_domains", kind: text}, {code: "ptr", kind: text}, {code: "first_day", kind: day}, {code: "last_day", kind: day}, {code: "why", kind: text}, {code: "id", kind: text}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			advice, _, _, err := s.advice(ctx, q.Named, q.Window)
 			if err != nil {
@@ -251,7 +258,7 @@ func sourcesTable() table {
 func addressesTable() table {
 	return table{
 		sorts:   "messages,failing,addr,first_day,last_day,reporters",
-		columns: []column{{"address", text}, {"messages", number}, {"failing", number}, {"failing_share", share}, {"first_day", day}, {"last_day", day}, {"reporters", number}},
+		columns: []column{{code: "address", kind: text}, {code: "messages", kind: number}, {code: "failing", kind: number}, {code: "failing_share", kind: share}, {code: "first_day", kind: day}, {code: "last_day", kind: day}, {code: "reporters", kind: number}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			w, err := q.needSource(ctx, s)
 			if err != nil {
@@ -275,7 +282,7 @@ func addressesTable() table {
 
 func sourceDailyTable() table {
 	return table{
-		columns: []column{{"day", day}, {"messages", number}, {"passed", number}, {"quarantined", number}, {"rejected", number}},
+		columns: []column{{code: "day", kind: day}, {code: "messages", kind: number}, {code: "passed", kind: number}, {code: "quarantined", kind: number}, {code: "rejected", kind: number}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			w, err := q.needSource(ctx, s)
 			if err != nil {
@@ -297,7 +304,7 @@ func sourceDailyTable() table {
 
 func reportersTable() table {
 	return table{
-		columns: []column{{"reporter", text}, {"messages", number}, {"failing", number}, {"reports", number}, {"first_day", day}, {"last_day", day}},
+		columns: []column{{code: "reporter", kind: text}, {code: "messages", kind: number}, {code: "failing", kind: number}, {code: "reports", kind: number}, {code: "first_day", kind: day}, {code: "last_day", kind: day}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			w, err := q.needSource(ctx, s)
 			if err != nil {
@@ -319,7 +326,7 @@ func reportersTable() table {
 
 func authTable() table {
 	return table{
-		columns: []column{{"method", text}, {"auth_domain", text}, {"selector", text}, {"scope", text}, {"result", text}, {"messages", number}},
+		columns: []column{{code: "method", kind: text}, {code: "auth_domain", kind: text}, {code: "selector", kind: text}, {code: "scope", kind: text}, {code: "result", kind: text}, {code: "messages", kind: number}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			w, err := q.needSource(ctx, s)
 			if err != nil {
@@ -341,7 +348,7 @@ func authTable() table {
 
 func envelopesTable() table {
 	return table{
-		columns: []column{{"header_from", text}, {"envelope_from", text}, {"messages", number}, {"failing", number}},
+		columns: []column{{code: "header_from", kind: text}, {code: "envelope_from", kind: text}, {code: "messages", kind: number}, {code: "failing", kind: number}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			w, err := q.needSource(ctx, s)
 			if err != nil {
@@ -369,6 +376,9 @@ func (q *exportQuery) file(table string) string {
 		name += "-" + q.name.String()
 	} else if n, err := parseName(q.Domain); err == nil && q.Domain != "" {
 		name += "-" + n.String()
+	}
+	if q.survey.wave != "" {
+		name += "-" + q.survey.wave
 	}
 	if q.Seq > 0 {
 		name += "-" + strconv.FormatInt(q.Seq, 10)

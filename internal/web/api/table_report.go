@@ -11,8 +11,8 @@ import (
 func reportsTable() table {
 	return table{
 		sorts: "begin,reporter,domain,rows,messages,deviations,seq",
-		columns: []column{{"seq", number}, {"reporter", text}, {"domain", text}, {"report_id", text}, {"begin", moment}, {"end", moment}, {"policy", text},
-			{"rows", number}, {"messages", number}, {"aligned", number}, {"aligned_share", share}, {"deviations", number}, {"form", text}, {"path", text}, {"member", text}, {"stored", moment}},
+		columns: []column{{code: "seq", kind: number}, {code: "reporter", kind: text}, {code: "domain", kind: text}, {code: "report_id", kind: text}, {code: "begin", kind: moment}, {code: "end", kind: moment}, {code: "policy", kind: text},
+			{code: "rows", kind: number}, {code: "messages", kind: number}, {code: "aligned", kind: number}, {code: "aligned_share", kind: share}, {code: "deviations", kind: number}, {code: "form", kind: text}, {code: "path", kind: text}, {code: "member", kind: text}, {code: "stored", kind: moment}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			f, err := q.reports.filter()
 			if err != nil {
@@ -51,8 +51,8 @@ func formName(f aggregate.Form) string {
 func recordsTable() table {
 	return table{
 		sorts: "no,messages,addr,header_from",
-		columns: []column{{"address", text}, {"messages", number}, {"disposition", text}, {"dkim_aligned", text}, {"spf_aligned", text}, {"override", text},
-			{"header_from", text}, {"envelope_from", text}, {"envelope_to", text}, {"dkim_results", text}, {"spf_results", text}},
+		columns: []column{{code: "address", kind: text}, {code: "messages", kind: number}, {code: "disposition", kind: text}, {code: "dkim_aligned", kind: text}, {code: "spf_aligned", kind: text}, {code: "override", kind: text},
+			{code: "header_from", kind: text}, {code: "envelope_from", kind: text}, {code: "envelope_to", kind: text}, {code: "dkim_results", kind: text}, {code: "spf_results", kind: text}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			if err := q.needSeq(); err != nil {
 				return err
@@ -116,7 +116,7 @@ func passFail(ok bool) string {
 
 func deviationsTable() table {
 	return table{
-		columns: []column{{"deviation", text}, {"element", text}, {"line", number}, {"offset", number}, {"detail", text}, {"times", number}},
+		columns: []column{{code: "deviation", kind: text}, {code: "element", kind: text}, {code: "line", kind: number}, {code: "offset", kind: number}, {code: "detail", kind: text}, {code: "times", kind: number}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			if err := q.needSeq(); err != nil {
 				return err
@@ -138,7 +138,7 @@ func deviationsTable() table {
 func quarantineTable() table {
 	return table{
 		sorts:   "at,path,size",
-		columns: []column{{"at", moment}, {"path", text}, {"size", number}, {"reason", text}, {"kept", text}},
+		columns: []column{{code: "at", kind: moment}, {code: "path", kind: text}, {code: "size", kind: number}, {code: "reason", kind: text}, {code: "kept", kind: text}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			return q.all("at", func(p store.Page) (int, error) {
 				list, _, err := s.Store.ListQuarantined(ctx, p)
@@ -158,7 +158,7 @@ func quarantineTable() table {
 
 func importsTable() table {
 	return table{
-		columns: []column{{"started", moment}, {"finished", moment}, {"paths", text}, {"files", number}, {"reports", number}, {"rows", number}, {"messages", number}, {"duplicates", number}, {"rejected_files", number}},
+		columns: []column{{code: "started", kind: moment}, {code: "finished", kind: moment}, {code: "paths", kind: text}, {code: "files", kind: number}, {code: "reports", kind: number}, {code: "rows", kind: number}, {code: "messages", kind: number}, {code: "duplicates", kind: number}, {code: "rejected_files", kind: number}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
 			return q.all("", func(p store.Page) (int, error) {
 				list, _, err := s.Store.Imports(ctx, p)
