@@ -53,6 +53,11 @@ func newSurveyMail(e *Env) *cobra.Command {
 	_ = cmd.MarkFlagFilename("roots")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		usage := func(err error) error { return usageError{err, cmd.CommandPath()} }
+		if f.name != "" {
+			if err := checkWaveName(f.name); err != nil {
+				return usage(err)
+			}
+		}
 		places, mailboxes, err := f.places(e, args)
 		if err != nil {
 			return usage(err)

@@ -193,17 +193,22 @@ func (o *mailOutput) printTable() {
 	}
 	fmt.Fprintln(e.Out)
 	rows := make([][]string, 0, shownRows)
-	rest := int64(0)
+	rest, unknown := int64(0), false
 	for i, c := range o.table.Then {
 		if i >= shownRows {
 			rest += c.Count
 			continue
 		}
+		unknown = unknown || c.SPF == "unknown"
 		rows = append(rows, []string{c.SMIME, c.SPF, c.DKIM, c.DMARC, e.Lang.Int(c.Count), e.Lang.Percent(float64(c.Count) / float64(o.table.Messages))})
 	}
 	table(e.Out, e.width(), []column{{head: "S/MIME"}, {head: "SPF"}, {head: "DKIM"}, {head: "DMARC"},
 		{head: e.text("cli.surveymail.col_messages", nil), right: true}, {head: e.text("cli.surveymail.col_share", nil), right: true}}, rows)
 	if rest > 0 {
 		fmt.Fprintln(e.Out, e.text("cli.surveymail.more_rows", explain.Args{"n": int64(len(o.table.Then) - shownRows), "messages": rest}))
+	}
+	if unknown {
+		fmt.Fprintln(e.Out)
+		wrap(e.Out, e.width(), "", e.text("cli.surveymail.unknown", nil))
 	}
 }

@@ -97,11 +97,11 @@ func newSurveyRun(e *Env) *cobra.Command {
 
 // check refuses values that make no sense.
 func (f *runFlags) check() error {
-	switch {
-	case f.name == "":
+	if f.name == "" {
 		f.name = time.Now().Format("2006-01")
-	case len(f.name) > maxWaveName, strings.ContainsAny(f.name, "/\\\x00\r\n\t"), strings.TrimSpace(f.name) != f.name, strings.HasPrefix(f.name, "."):
-		return fmt.Errorf("--name %q: want a short name such as 2026-11, without slashes and not beginning with a dot", explain.Clip(f.name))
+	}
+	if err := checkWaveName(f.name); err != nil {
+		return err
 	}
 	const mostDomains = 10000
 	switch {
@@ -111,6 +111,14 @@ func (f *runFlags) check() error {
 		return fmt.Errorf("--authority-rate %g: want questions a second, or 0 for no limit", f.rate)
 	case f.retries < 0 || f.retries > 10:
 		return fmt.Errorf("--retries %d: want 0 to 10", f.retries)
+	}
+	return nil
+}
+
+// checkWaveName refuses names that cannot be part of a folder's.
+func checkWaveName(name string) error {
+	if name == "" || len(name) > maxWaveName || strings.ContainsAny(name, "/\\\x00\r\n\t") || strings.TrimSpace(name) != name || strings.HasPrefix(name, ".") {
+		return fmt.Errorf("--name %q: want a short name such as 2026-11, without slashes and not beginning with a dot", explain.Clip(name))
 	}
 	return nil
 }
