@@ -126,8 +126,10 @@ func (in *inspection) call(ctx context.Context, h *Host, names []string) STARTTL
 		switch x.Failure {
 		case "starttls-not-offered":
 			x.Offered, x.Encrypts = No, No
-		case "starttls-refused", "starttls-injected", "tls":
+		case "starttls-refused", "starttls-injected", "starttls-no-tls":
 			x.Offered, x.Encrypts = Yes, No
+		case "starttls-handshake":
+			x.Offered = Yes
 		}
 		return x
 	}

@@ -62,7 +62,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Temporary reports whether nothing is known, as asking again may help.
 func (e *Error) Temporary() bool {
 	switch e.Why {
-	case WhyDNS, WhyTimeout, WhyBroken, WhyUnavailable, WhyBusy, WhyRejected, WhyLater, WhyBlocked:
+	case WhyDNS, WhyTimeout, WhyBroken, WhyUnavailable, WhyBusy, WhyRejected, WhyLater, WhyBlocked, WhyHandshake:
 		return true
 	}
 	return false

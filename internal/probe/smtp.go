@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -31,12 +32,16 @@ const (
 	WhyNotOffered Why = "starttls-not-offered"
 	WhyTurnedDown Why = "starttls-refused" // it is offered, and refused when asked for
 	WhyInjected   Why = "starttls-injected"
+	WhyNoTLS      Why = "starttls-no-tls" // what follows is something else
 	WhyNotSMTP    Why = "not-smtp"
 
 	// These are temporary: nothing is known.
 	WhyRejected Why = "smtp-rejected" // by its greeting it does not want to hear from here
 	WhyLater    Why = "smtp-later"    // it asks to come back later
 	WhyBlocked  Why = "smtp-blocked"  // no mail exchanger at all was reached from here
+	// TLS began and did not come about. That may be for want of a cipher that
+	// other senders have, or for a certificate that only this one cannot read.
+	WhyHandshake Why = "starttls-handshake"
 )
 
 // SMTP sees whether mail exchangers encrypt (RFC 3207). It greets, asks for
@@ -169,10 +174,15 @@ func (s *SMTP) usable(host string, all []netip.Addr) ([]netip.Addr, error) {
 func (s *SMTP) visit(ctx context.Context, v *visit, host string, addrs []netip.Addr) {
 	var session *tls.ConnectionState
 	var err error
+	left := s.Timeout
+	if left <= 0 {
+		left = DefaultMailTimeout
+	}
 	for _, a := range addrs {
-		session, err = s.call(ctx, host, a)
+		var took time.Duration
+		session, took, err = s.call(ctx, host, a, left)
 		var e *Error
-		if !errors.As(err, &e) || e.Why != WhyTimeout && e.Why != WhyRefused && e.Why != WhyBroken {
+		if left -= took; left <= 0 || !errors.As(err, &e) || e.Why != WhyTimeout && e.Why != WhyRefused && e.Why != WhyBroken {
 			break // it answered: the others are to be alike
 		}
 	}
@@ -191,17 +201,19 @@ func (s *SMTP) visit(ctx context.Context, v *visit, host string, addrs []netip.A
 	close(v.done)
 }
 
-// call has one conversation with one address.
-func (s *SMTP) call(ctx context.Context, host string, a netip.Addr) (*tls.ConnectionState, error) {
+// call has one conversation with one address, and tells how long it took.
+func (s *SMTP) call(ctx context.Context, host string, a netip.Addr, timeout time.Duration) (*tls.ConnectionState, time.Duration, error) {
 	leave, err := s.enter(a)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer leave()
-	timeout := s.Timeout
-	if timeout <= 0 {
-		timeout = DefaultMailTimeout
-	}
+	began := time.Now()
+	session, err := s.connect(ctx, host, a, timeout)
+	return session, time.Since(began), err
+}
+
+func (s *SMTP) connect(ctx context.Context, host string, a netip.Addr, timeout time.Duration) (*tls.ConnectionState, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	dial := s.Dial
@@ -309,18 +321,31 @@ func (s *SMTP) converse(ctx context.Context, host string, conn net.Conn) (*tls.C
 		// A session is wanted whatever the certificate; verify judges that.
 		InsecureSkipVerify: true})
 	if err := t.HandshakeContext(ctx); err != nil {
-		e := handshakeError(ctx, err)
-		e.About = host
-		return nil, e
+		return nil, noSession(ctx, host, err)
 	}
 	state := t.ConnectionState()
 	if len(state.PeerCertificates) == 0 {
-		return nil, &Error{Why: WhyTLS, About: host, Err: errors.New("no certificate")}
+		return nil, &Error{Why: WhyHandshake, About: host, Err: errors.New("no certificate")}
 	}
 	_ = t.SetDeadline(time.Now().Add(time.Second))
 	_, _ = t.Write([]byte("QUIT\r\n"))
 	return &tls.ConnectionState{Version: state.Version, HandshakeComplete: true, CipherSuite: state.CipherSuite, ServerName: host,
 		PeerCertificates: state.PeerCertificates[:min(len(state.PeerCertificates), maxChain)]}, nil
+}
+
+// noSession is why TLS did not come about.
+func noSession(ctx context.Context, host string, err error) *Error {
+	e := &Error{Why: WhyHandshake, About: host, Err: err}
+	var header tls.RecordHeaderError
+	switch {
+	case errors.As(err, &header):
+		e.Why = WhyNoTLS
+	case timedOut(ctx, err):
+		e.Why = WhyTimeout
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		e.Why = WhyBroken
+	}
+	return e
 }
 
 // everyCipher lists what there is: that a host has nothing better than what

@@ -24,6 +24,7 @@ type exchanger struct {
 	ehlo     string // the whole reply; "" = one that offers STARTTLS
 	starttls string // "220 go ahead"
 	config   *tls.Config
+	talk     string        // what is said instead of TLS
 	delay    time.Duration // before the greeting
 
 	mu    sync.Mutex
@@ -35,6 +36,13 @@ func (x *exchanger) note(line string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.heard = append(x.heard, strings.TrimSpace(line))
+}
+
+// said are the commands heard so far.
+func (x *exchanger) said() []string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Clone(x.heard)
 }
 
 func orElse(s, otherwise string) string {
@@ -65,6 +73,10 @@ func (x *exchanger) serve(c net.Conn) {
 		case "STARTTLS":
 			_, _ = io.WriteString(c, orElse(x.starttls, "220 go ahead\r\n"))
 			if x.config == nil {
+				if x.talk != "" {
+					_, _ = in.ReadByte()
+					_, _ = io.WriteString(c, x.talk)
+				}
 				return
 			}
 			t := tls.Server(c, x.config)
@@ -149,7 +161,8 @@ func TestSTARTTLS(t *testing.T) {
 		{"TLS not now", &exchanger{starttls: "454 TLS not available due to temporary reason\r\n"}, WhyLater, "", 0, ""},
 		{"TLS refused", &exchanger{starttls: "501 no\r\n"}, WhyTurnedDown, "", 0, ""},
 		{"plain text into TLS", &exchanger{config: good, starttls: "220 go ahead\r\n250 injected\r\n"}, WhyInjected, "", 0, ""},
-		{"no TLS after all", &exchanger{config: &tls.Config{}}, WhyTLS, "", 0, ""},
+		{"no TLS after all", &exchanger{config: &tls.Config{}}, WhyHandshake, "", 0, ""},
+		{"something else after all", &exchanger{talk: "250 what do you want?\r\n"}, WhyNoTLS, "", 0, ""},
 		{"closed instead of TLS", &exchanger{}, WhyBroken, "", 0, ""},
 		{"closed at once", &exchanger{greeting: "220 x\r\n", ehlo: "221 bye\r\n"}, WhyNotOffered, "", 0, ""},
 		{"HTTP", &exchanger{greeting: "HTTP/1.1 400 Bad Request\r\n\r\n"}, WhyNotSMTP, "", 0, ""},
@@ -170,15 +183,13 @@ func TestSTARTTLS(t *testing.T) {
 			}
 			if c.heard != "" {
 				retry(t, func() error { // QUIT comes when it comes
-					c.x.mu.Lock()
-					defer c.x.mu.Unlock()
-					if got := strings.Join(c.x.heard, "|"); got != c.heard {
+					if got := strings.Join(c.x.said(), "|"); got != c.heard {
 						return errors.New(got)
 					}
 					return nil
 				})
 			}
-			for _, line := range c.x.heard {
+			for _, line := range c.x.said() {
 				if strings.Contains(line, "MAIL") || strings.Contains(line, "RCPT") {
 					t.Errorf("says %q", line)
 				}
@@ -219,14 +230,17 @@ func TestSMTPOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	heard := x.said()
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if x.calls != 1 {
 		t.Errorf("%d connections, want 1", x.calls)
 	}
 	if len(s.places) != 0 {
 		t.Errorf("%d places are kept", len(s.places))
 	}
-	if !strings.HasPrefix(x.heard[0], "EHLO [127.0.0.1]") {
-		t.Errorf("%q", x.heard)
+	if !strings.HasPrefix(heard[0], "EHLO [127.0.0.1]") {
+		t.Errorf("%q", heard)
 	}
 }
 
