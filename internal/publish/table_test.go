@@ -20,11 +20,11 @@ func written(t testing.TB, f *fakeStore, o Options) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s == nil || len(files) != 3 {
+	if s == nil || len(files) != 4 {
 		t.Fatalf("%d files, summary %v", len(files), s)
 	}
 	left, err := os.ReadDir(dir)
-	if err != nil || len(left) != 3 {
+	if err != nil || len(left) != 4 {
 		t.Fatalf("the folder has %v, %v", left, err)
 	}
 	for _, file := range files {

@@ -115,6 +115,10 @@ func (p *publication) write(dir string, set *fileSet) (err error) {
 	if err != nil {
 		return err
 	}
+	html, err := set.create(dir, PageFile)
+	if err != nil {
+		return err
+	}
 	e := newEmitter(numbers)
 	list := p.begin(e)
 	results, err := newResultsCSV(rows, p.summary.Wave)
@@ -126,7 +130,8 @@ func (p *publication) write(dir string, set *fileSet) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", WorkbookFile, err)
 	}
-	if err := p.each(list, results, book); err != nil {
+	web := newPage(p.summary.Wave, p.o.Names)
+	if err := p.each(list, results, book, web); err != nil {
 		return err
 	}
 	if err := list.finish(); err != nil {
@@ -135,7 +140,10 @@ func (p *publication) write(dir string, set *fileSet) (err error) {
 	if err := results.flush(); err != nil {
 		return err
 	}
-	return book.finish(sheets)
+	if err := book.finish(sheets); err != nil {
+		return err
+	}
+	return web.write(html, view{p.summary, p.o.Lang}, p.o.Version)
 }
 
 // json writes summary.json.
