@@ -37,7 +37,7 @@
 //   - permerror: it cannot be verified: the certificate is not there, or the
 //     algorithm is not known.
 //
-// temperror, for CRLs and OCSP, does not occur.
+// temperror, for CRLs and OCSP, is not among the results of Verify.
 //
 // # Why not a library
 //

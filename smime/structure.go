@@ -18,6 +18,7 @@ const (
 	Encrypted        Form = "encrypted"  // a signature may be inside, and cannot be seen (§3.4)
 	CertificatesOnly Form = "certs-only" // certificates, and no signature (§3.8)
 	Compressed       Form = "compressed" // RFC 8551 §3.6; it is not looked into
+	Unseen           Form = "unseen"     // it announces S/MIME, and was too long to be kept
 )
 
 // Announced reports whether a header section says that the message is an

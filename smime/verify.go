@@ -19,6 +19,7 @@ const (
 	Fail      Status = "fail"
 	Policy    Status = "policy"
 	Neutral   Status = "neutral"
+	TempError Status = "temperror" // only from those who keep the message for Verify
 	PermError Status = "permerror"
 )
 
@@ -169,6 +170,7 @@ func (v *Verifier) Verify(ctx context.Context, in Input) Result {
 	limits := v.Limits.withDefaults()
 	if in.Cut || len(in.Body) > limits.Body {
 		if Announced(in.Header) {
+			r.Form = Unseen
 			r.end(Neutral, step("smime.body-long", "", explain.Args{"most": int64(limits.Body)}))
 		}
 		return r

@@ -54,8 +54,12 @@ type Checker struct {
 
 	// SMIME verifies signatures of S/MIME messages. nil leaves them out, and the
 	// Verdict says nothing of them. The body of a message whose header says that
-	// it is S/MIME is kept until it ends, up to the verifier's limit.
+	// it is S/MIME is kept until it ends, up to the verifier's limit; at most
+	// two that are longer than 256 KiB are in memory at a time.
 	SMIME *smime.Verifier
+	// TempDir is where bodies of S/MIME messages of more than 256 KiB wait for
+	// their end; empty means the system's.
+	TempDir string
 
 	// Sequential asks for SPF and DMARC one after the other, in the goroutine
 	// of Begin, instead of at once. It takes less work and, unless the answers
@@ -75,10 +79,12 @@ type Checker struct {
 	records spf.Cache
 	dkim    dkim.Verifier
 	dmarc   dmarc.Verifier
+	long    chan struct{} // held while a long S/MIME message is in memory
 }
 
 // make builds what all messages share.
 func (c *Checker) make() {
+	c.long = make(chan struct{}, atOnce)
 	c.dkim = dkim.Verifier{Resolver: c.Resolver, Limits: c.DKIMLimits, AcceptUnsigned: c.AcceptUnsigned, Diagnose: c.Diagnose, Sequential: c.Sequential}
 	c.dmarc = dmarc.Verifier{Resolver: c.Resolver, Options: c.DMARC, Limits: c.DMARCLimits}
 	c.dmarc.Options.Sequential = c.dmarc.Options.Sequential || c.Sequential

@@ -2,6 +2,8 @@ package check
 
 import (
 	"context"
+	"io"
+	"strings"
 	"time"
 
 	"sekimori/authres"
@@ -12,11 +14,13 @@ import (
 )
 
 // kept is the body of a message that says it is signed by S/MIME, whose
-// signature can be looked at only when all of it is there.
+// signature can be looked at only when all of it is there. A long one waits in
+// a temporary file.
 type kept struct {
-	body []byte
-	most int
-	cut  bool
+	spool *spool
+	most  int64
+	cut   bool
+	err   error // it could not be kept
 }
 
 // keep begins to keep the body, if there is somebody to look at it and the
@@ -26,29 +30,54 @@ func (n *Checking) keep(h message.Header) {
 	if v == nil || !smime.Announced(h) {
 		return
 	}
-	n.kept = &kept{most: smime.MaxBody}
-	if b := v.Limits.Body; b > 0 && b < n.kept.most {
+	n.kept = &kept{spool: newSpool(n.checker.TempDir), most: smime.MaxBody}
+	if b := int64(v.Limits.Body); b > 0 && b < n.kept.most {
 		n.kept.most = b
 	}
 }
 
 func (k *kept) write(p []byte) {
 	switch {
-	case k.cut:
-	case len(k.body)+len(p) > k.most:
-		k.cut, k.body = true, nil
+	case k.cut || k.err != nil:
+	case k.spool.n+int64(len(p)) > k.most:
+		k.cut = true
 	default:
-		k.body = append(k.body, p...)
+		_, k.err = k.spool.Write(p)
 	}
 }
 
+// atOnce is how many long bodies are in memory at a time, for each Checker.
+const atOnce = 2
+
 // smime verifies what was kept.
 func (n *Checking) smime(ctx context.Context) *smime.Result {
-	if n.kept == nil {
+	k := n.kept
+	if k == nil {
 		return nil
 	}
-	r := n.checker.SMIME.Verify(ctx, smime.Input{Header: n.header, Body: n.kept.body, Cut: n.kept.cut, Arrived: n.checker.now(n.input)})
 	n.kept = nil
+	defer k.spool.free()
+	if k.spool.f != nil && !k.cut && k.err == nil {
+		select {
+		case n.checker.long <- struct{}{}:
+			defer func() { <-n.checker.long }()
+		case <-ctx.Done():
+			k.err = ctx.Err()
+		}
+	}
+	in := smime.Input{Header: n.header, Cut: k.cut, Arrived: n.checker.now(n.input)}
+	if !k.cut && k.err == nil {
+		in.Body = k.spool.buf
+		if k.spool.f != nil {
+			in.Body = make([]byte, k.spool.n)
+			_, k.err = io.ReadFull(k.spool.reader(), in.Body)
+		}
+	}
+	if k.err != nil {
+		why := explain.Step{Code: "check.smime-not-kept"}
+		return &smime.Result{Status: smime.TempError, Form: smime.Unseen, Reason: why, Steps: []explain.Step{why}}
+	}
+	r := n.checker.SMIME.Verify(ctx, in)
 	if r.Form == "" && r.Status == smime.None {
 		return nil
 	}
@@ -86,7 +115,7 @@ func smimeStep(r *smime.Result) explain.Step {
 // smimeResults are the results for Authentication-Results, one for each
 // signature (RFC 7281 §4). A message without any says nothing.
 func smimeResults(r *smime.Result) []authres.Result {
-	if r == nil || !r.Signed() {
+	if r == nil || !r.Signed() && r.Form != smime.Unseen {
 		return nil
 	}
 	part := func(x authres.Result) authres.Result {
@@ -125,17 +154,15 @@ func addressInASCII(a string) string {
 
 // reasonToken is a reason as one token, such as "content-differs".
 func reasonToken(s explain.Step) string {
-	if len(s.Code) > len("smime.") {
-		return s.Code[len("smime."):]
-	}
-	return ""
+	_, token, _ := strings.Cut(s.Code, ".")
+	return token
 }
 
 // smimeDocument is the JSON form of the result for S/MIME. It is absent where
 // a message shows no S/MIME at all.
 type smimeDocument struct {
 	Result    string                `json:"result"`
-	Form      string                `json:"form"` // detached, opaque, encrypted, certs-only, compressed
+	Form      string                `json:"form"` // detached, opaque, encrypted, certs-only, compressed, unseen
 	Whole     bool                  `json:"whole"`
 	Encrypted bool                  `json:"encrypted"`
 	Part      string                `json:"part"`

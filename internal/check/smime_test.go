@@ -10,7 +10,9 @@ import (
 	"encoding/json"
 	"io"
 	"math/big"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"sekimori/authres"
@@ -159,5 +161,34 @@ func TestSMIMEWithoutSigners(t *testing.T) {
 	}
 	if s := v.Steps(); s[len(s)-1].Code != "check.smime-unsigned" {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestSMIMELong: a long body waits in a file, which is gone afterwards; where
+// it cannot be written, that is said.
+func TestSMIMELong(t *testing.T) {
+	text, v := smimeSigned(t, bankLetter+strings.Repeat("All work and no play makes a dull message.\n", 20000), false)
+	dir := t.TempDir()
+	c := &Checker{Resolver: bankResolver(t), SMIME: v, TempDir: dir}
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			in := bankInput
+			in.Time = today
+			got, err := c.Check(context.Background(), in, strings.NewReader(text))
+			if err != nil || got.SMIME == nil || got.SMIME.Status != smime.Pass {
+				t.Errorf("%+v %v", got.SMIME, err)
+			}
+		})
+	}
+	group.Wait()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v %v", left, err)
+	}
+	c = &Checker{Resolver: bankResolver(t), SMIME: v, TempDir: dir + "/nowhere"}
+	got := checkAt(t, c, text)
+	if got.SMIME == nil || got.SMIME.Status != smime.TempError || got.Outcome() != Confirmed ||
+		!strings.HasSuffix(got.AuthenticationResults(), "; smime=temperror reason=smime-not-kept") {
+		t.Errorf("%+v %s", got.SMIME, got.AuthenticationResults())
 	}
 }
