@@ -129,7 +129,7 @@ func (b *Mailbox) each(ctx context.Context, yield func(name string, r io.Reader)
 		if s.fetched > before {
 			tries = 0
 		}
-		if tries++; tries >= imapTries {
+		if tries++; tries >= imapTries || s.validity == 0 && tries >= 2 {
 			return fmt.Errorf("%s: %w", b.URL, err)
 		}
 		select {
