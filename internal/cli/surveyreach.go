@@ -18,10 +18,18 @@ import (
 
 // reachFlags are what a survey looks at beyond the DNS and HTTPS: routes, and
 // the mail servers themselves.
-type reachFlags struct{ vrps, routes string }
+type reachFlags struct {
+	starttls           bool
+	helo, vrps, routes string
+}
+
+// mailTimeout is for one domain where its mail hosts are spoken to.
+const mailTimeout = 75 * time.Second
 
 func addReachFlags(cmd *cobra.Command, e *Env) *reachFlags {
 	f := &reachFlags{}
+	cmd.Flags().BoolVar(&f.starttls, "starttls", false, e.text("cli.survey.flag.starttls", nil))
+	cmd.Flags().StringVar(&f.helo, "helo", "", e.text("cli.survey.flag.helo", nil))
 	cmd.Flags().StringVar(&f.vrps, "vrps", "", e.text("cli.survey.flag.vrps", nil))
 	cmd.Flags().StringVar(&f.routes, "routes", "", e.text("cli.survey.flag.routes", nil))
 	_ = cmd.MarkFlagFilename("routes")
@@ -31,6 +39,12 @@ func addReachFlags(cmd *cobra.Command, e *Env) *reachFlags {
 
 // open fills in what options need. A full table takes up to a minute to read.
 func (f *reachFlags) open(ctx context.Context, e *Env, o *posture.Options, usage func(error) error) error {
+	if f.helo != "" && !f.starttls {
+		return usage(errors.New("--helo is for --starttls"))
+	}
+	if f.starttls {
+		o.SMTP, o.Timeout = &probe.SMTP{Helo: f.helo}, mailTimeout
+	}
 	if f.vrps == "" {
 		return nil
 	}
