@@ -34,7 +34,7 @@ func million(b *testing.B, s *Store) (before, after Wave) {
 		}
 		exec(`INSERT INTO survey_entry SELECT ?, i, i + 1, 0, 'd' || i || if(hash(i) % 3 = 0, '.lg.jp', '.example'), '団体' || i, 'https://www.d' || i || '.example/', '', '', if(hash(i + 7) % 4 = 0, ['mail' || i || '.example'], []), [],
 				['sector ' || (hash(i) % 20), 'prefecture ' || (hash(i + 1) % 47), (hash(i + 2) % 100000)::VARCHAR, (hash(i + 3) % 1000000)::VARCHAR || '万円', 'kind ' || (hash(i + 4) % 3), i::VARCHAR],
-				['nan', 'nan', hash(i + 2) % 100000, (hash(i + 3) % 1000000) * 10000.0, 'nan', i]::DOUBLE[] FROM range(1, 1000001) t(i)`, w.ID)
+				['nan'::DOUBLE, 'nan'::DOUBLE, (hash(i + 2) % 100000)::DOUBLE, (hash(i + 3) % 1000000)::DOUBLE * 10000, 'nan'::DOUBLE, i::DOUBLE] FROM range(1, 1000001) t(i)`, w.ID)
 		if w, err = s.SealEntries(ctx, w.ID); err != nil {
 			b.Fatal(err)
 		}

@@ -213,17 +213,22 @@ func (s *Store) Mails(ctx context.Context, wave, entry int64, p Page) ([]MailRes
 	}
 	limit, offset := p.bounds()
 	var out []MailResult
+	var codecs []uint32
 	err = s.query(ctx, fmt.Sprintf("SELECT %s, codec, doc%s%s LIMIT %d OFFSET %d", mailColumns, where, order, limit, offset), args, func(r *sql.Rows) error {
 		var codec uint32
 		var doc []byte
 		m, err := scanMail(r, &codec, &doc)
-		if err == nil {
-			m.Doc, err = s.unpack(ctx, codec, doc)
-		}
-		out = append(out, m)
+		m.Doc = doc
+		out, codecs = append(out, m), append(codecs, codec)
 		return err
 	})
-	return out, total, err
+	for i := 0; err == nil && i < len(out); i++ { // only now: it may ask for a dictionary
+		out[i].Doc, err = s.unpack(ctx, codecs[i], out[i].Doc)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return out, total, nil
 }
 
 // mailWindow is how many messages EachMail reads at a time.

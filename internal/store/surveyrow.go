@@ -62,7 +62,9 @@ func (x *rowScan) done(s *Store, facts int) *SurveyRow {
 }
 
 // rows calls f for the rows of a wave that a condition on no picks, in the
-// order of their numbers.
+// order of their numbers. It holds a connection meanwhile, so f must not ask
+// for another: as many readers at once as there are connections would wait for
+// one another.
 func (s *Store) rows(ctx context.Context, w *surveyWave, where string, f func(*rowScan) error) error {
 	q := fmt.Sprintf(`SELECT %s, %s FROM (SELECT * FROM survey_entry WHERE wave = %d AND %s) e
 		LEFT JOIN (SELECT * FROM survey_result WHERE wave = %[3]d AND %[4]s) r ON r.no = e.no ORDER BY e.no`, entryColumns, resultColumns, w.id, where)
@@ -315,15 +317,17 @@ func (s *Store) SurveyRow(ctx context.Context, wave, no int64) (SurveyRow, error
 	if err != nil {
 		return SurveyRow{}, err
 	}
-	var out SurveyRow
+	var found []*rowScan
 	err = s.rows(ctx, w, fmt.Sprintf("no = %d", no), func(x *rowScan) error {
-		return s.withDocs(ctx, w, []*rowScan{x}, func(r *SurveyRow) error {
-			out = *r
-			return nil
-		})
+		found = append(found, x)
+		return nil
 	})
-	if err == nil && out.Entry.No == 0 {
-		err = fmt.Errorf("entry %d of wave %d: %w", no, wave, ErrNotFound)
+	if err != nil {
+		return SurveyRow{}, err
 	}
-	return out, err
+	if len(found) == 0 {
+		return SurveyRow{}, fmt.Errorf("entry %d of wave %d: %w", no, wave, ErrNotFound)
+	}
+	err = s.withDocs(ctx, w, found[:1], func(*SurveyRow) error { return nil })
+	return found[0].row, err
 }
