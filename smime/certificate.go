@@ -46,7 +46,7 @@ func readCertificate(raw []byte) (*certificate, bool) {
 		return nil, false
 	}
 	c.spki = part
-	c.parsed, _ = x509.ParseCertificate(raw)
+	c.parsed, _ = x509.ParseCertificate(bytes.Clone(raw)) // which keeps what it is given
 	return c, true
 }
 

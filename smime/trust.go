@@ -41,11 +41,9 @@ func (m *signedMessage) trust(s *Signer, c *x509.Certificate) {
 		s.decide(Policy, m.untrusted(c, err))
 	default:
 		root := chains[0][len(chains[0])-1]
-		code := "smime.chain-trusted"
-		if m.verifier.Roots == nil {
-			code = "smime.chain-trusted-system"
-		}
-		s.note(step(code, "RFC 8550 §4.2", explain.Args{"root": orDash(clip(title(root.Subject)))}))
+		why := step("smime.chain-trusted", "RFC 8550 §4.2", explain.Args{"root": orDash(clip(title(root.Subject)))})
+		why.Children = m.roots()
+		s.note(why)
 	}
 	switch {
 	case m.at.Before(c.NotBefore):
@@ -109,9 +107,6 @@ func chainMayMail(chain []*x509.Certificate) bool {
 func (m *signedMessage) untrusted(c *x509.Certificate, err error) explain.Step {
 	args := explain.Args{"issuer": orDash(clip(title(c.Issuer)))}
 	code := "smime.chain-untrusted"
-	if m.verifier.Roots == nil {
-		code = "smime.chain-untrusted-system"
-	}
 	var invalid x509.CertificateInvalidError
 	var critical x509.UnhandledCriticalExtension
 	switch {
@@ -125,7 +120,19 @@ func (m *signedMessage) untrusted(c *x509.Certificate, err error) explain.Step {
 	case errors.As(err, &critical):
 		code = "smime.chain-forbidden"
 	}
-	return step(code, "RFC 8550 §4.2", args)
+	why := step(code, "RFC 8550 §4.2", args)
+	if code == "smime.chain-untrusted" {
+		why.Children = m.roots()
+	}
+	return why
+}
+
+// roots says which list was asked, where it was not made for mail.
+func (m *signedMessage) roots() []explain.Step {
+	if m.verifier.Roots != nil {
+		return nil
+	}
+	return []explain.Step{{Code: "smime.roots-system"}}
 }
 
 // authors are the addresses of a header field.
