@@ -65,6 +65,18 @@ func newSTARTTLS(s State) *STARTTLS {
 	return &STARTTLS{Topic: Topic{Present: s, Valid: s}, Hosts: []STARTTLSHost{}}
 }
 
+// Again reports whether another attempt may know more: some host did not
+// answer, or asks to come back later.
+func (x *STARTTLS) Again() bool {
+	return slices.ContainsFunc(x.Hosts, func(h STARTTLSHost) bool {
+		switch h.Failure {
+		case "dns", "timeout", "broken", "smtp-later":
+			return h.Encrypts == Unknown
+		}
+		return false
+	})
+}
+
 // inspectSTARTTLS follows inspectMX, whose hosts it calls, and inspectDANE,
 // whose records it holds the certificates against.
 func (in *inspection) inspectSTARTTLS(ctx context.Context, f first) {

@@ -149,6 +149,9 @@ func TestSTARTTLS(t *testing.T) {
 			if got := strings.ReplaceAll(codes(&p, TopicDANE), "dane-missing", ""); got != c.dane || c.dane != "" && p.DANE.Valid != No {
 				t.Errorf("DANE: %q, valid %s", got, p.DANE.Valid)
 			}
+			if again := c.a == "timeout" || c.b == "timeout" || c.b == "smtp-later" || c.name == "hosts unanswered"; x.Again() != again {
+				t.Errorf("try again: %v", x.Again())
+			}
 			for h, n := range m.calls {
 				if n > 1 {
 					t.Errorf("%s was called %d times", h, n)
