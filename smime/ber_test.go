@@ -3,6 +3,10 @@ package smime
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -90,5 +94,37 @@ func TestHostile(t *testing.T) {
 		if took := time.Since(begin); took > 2*time.Second || r.Status == Pass {
 			t.Errorf("%s: %s after %v", name, r.Status, took)
 		}
+	}
+}
+
+// TestHugeKeys: keys that would take minutes are not tried.
+func TestHugeKeys(t *testing.T) {
+	p := newPKI(t)
+	n := new(big.Int).Lsh(big.NewInt(1), 300_000)
+	n.Sub(n, big.NewInt(159))
+	huge := func(c *x509.Certificate) {
+		authority("Huge CA")(c)
+		c.SubjectKeyId = []byte("huge")
+	}
+	serials = new(big.Int).Add(serials, big.NewInt(1))
+	template := &x509.Certificate{SerialNumber: serials}
+	huge(template)
+	der, err := x509.CreateCertificate(rand.Reader, template, p.root.cert, &rsa.PublicKey{N: n, E: 1<<31 - 1}, p.root.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Issued by another key under the huge one's name: its signature would have
+	// to be checked with that.
+	fake := issue(t, key(t, "p521"), nil, huge)
+	leaf := issue(t, key(t, "p256"), &fake, nil)
+	c := leaf.credential(issued{cert: ca})
+	begin := time.Now()
+	r := p.verify(t, sign(t, c, plainMail))
+	if took := time.Since(begin); took > 2*time.Second || r.Reason.Code != "smime.chain-untrusted" {
+		t.Errorf("%s after %v", r.Reason.Code, took)
 	}
 }
