@@ -271,6 +271,9 @@ func (v view) notes(version string) []string {
 		v.t("publish.note.asked", "period", v.period()),
 		v.t("publish.note.unknown", "measured", v.Measured(), "unanswered", w.Unanswered),
 	}
+	if v.Fact(string(posture.FactSTARTTLS)).Known() > 0 {
+		out = append(out, v.t("publish.note.starttls"))
+	}
 	if left := w.Domains - w.Measured; left > 0 {
 		out = append(out, v.t("publish.note.unfinished", "left", left))
 	}
