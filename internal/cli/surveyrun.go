@@ -29,6 +29,7 @@ type runFlags struct {
 	rate                float64
 	retries             int
 	dryRun, json, names bool
+	named               bool // --name was given
 }
 
 func newSurveyRun(e *Env) *cobra.Command {
@@ -97,7 +98,7 @@ func newSurveyRun(e *Env) *cobra.Command {
 
 // check refuses values that make no sense.
 func (f *runFlags) check() error {
-	if f.name == "" {
+	if f.named = f.name != ""; !f.named {
 		f.name = time.Now().Format("2006-01")
 	}
 	if err := checkWaveName(f.name); err != nil {
@@ -257,7 +258,7 @@ func (e *Env) surveyed(ctx context.Context, st *store.Store, wave store.Wave, f 
 // nextSteps says what may be done with a survey.
 func (e *Env) nextSteps(wave store.Wave, f *runFlags) {
 	name := ""
-	if f.name != time.Now().Format("2006-01") {
+	if f.named {
 		name = " --name " + wave.Name
 	}
 	code := "cli.survey.next"

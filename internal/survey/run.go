@@ -173,6 +173,7 @@ type running struct {
 	measured, unanswered atomic.Int64
 	retry                atomic.Int32
 	waiting              atomic.Bool
+	reached              atomic.Bool // a mail host
 }
 
 // pass looks at all entries that a source yields, page by page.
@@ -335,7 +336,10 @@ func (r *running) result(p *posture.Posture, t ticket, began time.Time) (store.R
 		}
 		res.States[i] = stateOf(s)
 	}
-	res.Retry = res.Unanswered || t.visit.hidden.Load() > 0 && r.lacks(p)
+	if p.Fact(posture.FactSTARTTLS) != posture.Unknown {
+		r.reached.Store(true)
+	}
+	res.Retry = res.Unanswered || t.visit.hidden.Load() > 0 && lacks(p) || r.unfetched(p)
 	for _, f := range p.Findings {
 		if f.Grade == explain.Error || f.Grade == explain.Warning {
 			res.Codes = append(res.Codes, store.Code{Topic: string(f.Topic), Grade: string(f.Grade), Code: f.Code})
@@ -361,13 +365,24 @@ var retried = [...]posture.Fact{
 }
 
 // lacks reports whether something is unknown that need not be.
-func (r *running) lacks(p *posture.Posture) bool {
+func lacks(p *posture.Posture) bool {
 	for _, f := range retried {
 		if p.Fact(f) == posture.Unknown {
 			return true
 		}
 	}
 	return p.DKIM.Present != posture.Yes && (p.DKIM.Domainkey == posture.Unknown || p.DKIM.SelectorsUnknown > 0)
+}
+
+// unfetched reports whether a server other than a name server was not reached
+// that may be later. Where no mail host at all was, the network does not let
+// that out, and trying again is of no use.
+func (r *running) unfetched(p *posture.Posture) bool {
+	open := func(present, got posture.Fact) bool {
+		return p.Fact(present) == posture.Yes && p.Fact(got) == posture.Unknown
+	}
+	return r.Options.Fetch != nil && (open(posture.FactMTASTS, posture.FactMTASTSValid) || open(posture.FactBIMI, posture.FactBIMILogo)) ||
+		r.Options.SMTP != nil && r.reached.Load() && open(posture.FactMX, posture.FactSTARTTLS)
 }
 
 // better returns the result of a further attempt, or that of the attempt
