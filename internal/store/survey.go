@@ -60,20 +60,24 @@ type surveyWave struct {
 	shapes  []AttributeShape // of a sealed wave, once somebody asked
 }
 
-const waveColumns = `id, name, list, digest, attributes, facts, started, finished, sealed, entries, domains, duplicates, without, invalid,
-	(SELECT count(*) FROM survey_result r WHERE r.wave = w.id),
-	(SELECT count(*) FROM survey_result r WHERE r.wave = w.id AND r.unanswered),
-	(SELECT count(*) FROM survey_mail m WHERE m.wave = w.id)`
+const waveColumns = "id, name, list, digest, attributes, facts, started, finished, sealed, entries, domains, duplicates, without, invalid"
 
+// scanWave reads waveColumns; what changes with every result is left out.
 func scanWave(row scanner) (w Wave, err error) {
 	var attributes, facts string
 	err = row.Scan(&w.ID, &w.Name, &w.List, &w.Digest, &attributes, &facts, &w.Started, &w.Finished, &w.Sealed,
-		&w.Entries, &w.Domains, &w.Duplicates, &w.Without, &w.Invalid, &w.Measured, &w.Unanswered, &w.Messages)
+		&w.Entries, &w.Domains, &w.Duplicates, &w.Without, &w.Invalid)
 	if err != nil {
 		return Wave{}, err
 	}
 	w.Started, w.Finished = sometime(w.Started), sometime(w.Finished)
 	return w, errors.Join(json.Unmarshal([]byte(attributes), &w.Attributes), json.Unmarshal([]byte(facts), &w.Facts))
+}
+
+// count fills in how many results and messages the wave has.
+func (w *Wave) count(ctx context.Context, from asker) error {
+	return from.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), count(*) FILTER (unanswered), (SELECT count(*) FROM survey_mail WHERE wave = %d) FROM survey_result WHERE wave = %[1]d", w.ID)).
+		Scan(&w.Measured, &w.Unanswered, &w.Messages)
 }
 
 // sometime is a stored time, of which 1970 means never.
@@ -193,12 +197,15 @@ type asker interface {
 
 // wave reads a wave by name, or the newest for "".
 func (s *Store) wave(ctx context.Context, from asker, name string) (Wave, error) {
-	w, err := scanWave(from.QueryRowContext(ctx, "SELECT "+waveColumns+" FROM survey_wave w WHERE $1 = '' OR name = $1 ORDER BY id DESC LIMIT 1", name))
+	w, err := scanWave(from.QueryRowContext(ctx, "SELECT "+waveColumns+" FROM survey_wave WHERE $1 = '' OR name = $1 ORDER BY id DESC LIMIT 1", name))
 	if errors.Is(err, sql.ErrNoRows) {
 		if name == "" {
 			return Wave{}, fmt.Errorf("there is no wave of a survey yet: %w", ErrNotFound)
 		}
 		return Wave{}, fmt.Errorf("wave %q: %w", name, ErrNotFound)
+	}
+	if err == nil {
+		err = w.count(ctx, from)
 	}
 	return w, engineError(err)
 }
@@ -217,19 +224,40 @@ func (s *Store) Wave(ctx context.Context, name string) (Wave, error) {
 // Waves lists all waves, the newest first.
 func (s *Store) Waves(ctx context.Context) ([]Wave, error) {
 	var out []Wave
-	err := s.run(ctx, "SELECT "+waveColumns+" FROM survey_wave w ORDER BY id DESC", nil, func(r *sql.Rows) error {
+	err := s.run(ctx, "SELECT "+waveColumns+" FROM survey_wave ORDER BY id DESC", nil, func(r *sql.Rows) error {
 		w, err := scanWave(r)
 		out = append(out, w)
 		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	at := map[int64]*Wave{}
+	for i := range out {
+		at[out[i].ID] = &out[i]
+	}
+	err = s.run(ctx, `SELECT wave, count(*), count(*) FILTER (unanswered), 0 FROM survey_result GROUP BY wave
+		UNION ALL SELECT wave, 0, 0, count(*) FROM survey_mail GROUP BY wave`, nil, func(r *sql.Rows) error {
+		var id, measured, unanswered, messages int64
+		if err := r.Scan(&id, &measured, &unanswered, &messages); err != nil {
+			return err
+		}
+		if w := at[id]; w != nil {
+			w.Measured, w.Unanswered, w.Messages = w.Measured+measured, w.Unanswered+unanswered, w.Messages+messages
+		}
+		return nil
 	})
 	return out, err
 }
 
 // waveByID reads a wave by its number.
 func (s *Store) waveByID(ctx context.Context, from asker, id int64) (Wave, error) {
-	w, err := scanWave(from.QueryRowContext(ctx, "SELECT "+waveColumns+" FROM survey_wave w WHERE id = ?", id))
+	w, err := scanWave(from.QueryRowContext(ctx, "SELECT "+waveColumns+" FROM survey_wave WHERE id = ?", id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Wave{}, fmt.Errorf("wave %d: %w", id, ErrNotFound)
+	}
+	if err == nil {
+		err = w.count(ctx, from)
 	}
 	return w, engineError(err)
 }

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -807,3 +808,77 @@ func TestDocumentsShareADictionary(t *testing.T) {
 		t.Error("document lost")
 	}
 }
+
+// There are more readers than connections to DuckDB: none may hold one while
+// it waits for another.
+func TestManyReaders(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	r := rand.New(rand.NewPCG(7, 7))
+	s := openTest(t, t.TempDir())
+	w := randomWorld(r, "w", 300, 3)
+	wave := w.start(t, s)
+	var mail []MailResult
+	for i := range 60 {
+		m := testMail(r, i)
+		mail = append(mail, m)
+	}
+	if _, err := s.PutMail(ctx, wave.ID, mail); err != nil {
+		t.Fatal(err)
+	}
+	w.put(t, s, wave.ID, r, 0.8)
+	sw, err := s.Surveying(ctx, wave.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			if i%16 == 0 {
+				s.surveys.docs.forget()
+			}
+			no := w.measured()[i%100].No
+			for _, err := range []error{
+				second(s.SurveyRow(ctx, wave.ID, no)),
+				sw.Put(randomResult(rand.New(rand.NewPCG(uint64(i), 1)), no, 3)),
+				third(s.SurveyRows(ctx, wave.ID, SurveyFilter{Fact: "fact1", State: Yes}, Page{})),
+				third(s.Mails(ctx, wave.ID, 0, Page{Limit: 5})),
+				second(s.Groups(ctx, wave.ID, "sector", 0)),
+				third(s.ChangedRows(ctx, wave.ID, wave.ID, "fact1", Yes, Yes, Page{Limit: 5})),
+				second(s.Pending(ctx, wave.ID, 0, 10)),
+				second(s.Shapes(ctx, wave.ID)),
+				second(s.Selectors(ctx, []string{"a.example"})),
+				second(s.MatchEntry(ctx, wave.ID, []string{"d1.example"})),
+				s.EachSurveyRow(ctx, wave.ID, func(x *SurveyRow) error {
+					if x.Entry.No%100 > 0 {
+						return nil
+					}
+					return second(s.SurveyRow(ctx, wave.ID, x.Entry.No)) // as a caller may
+				}),
+				s.EachMail(ctx, wave.ID, func(m *MailResult) error {
+					if m.Path != "box/1.eml" {
+						return nil
+					}
+					return second(s.Wave(ctx, "w"))
+				}),
+			} {
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			if i%16 == 0 { // which waits for the writer
+				if _, err := s.Retryable(ctx, wave.ID, 0, 10, 9); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := sw.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func third[T, U any](_ T, _ U, err error) error { return err }
