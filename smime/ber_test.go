@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"math/big"
 	"strings"
 	"testing"
@@ -117,10 +118,23 @@ func TestHugeKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Issued by another key under the huge one's name: its signature would have
-	// to be checked with that.
-	fake := issue(t, key(t, "p521"), nil, huge)
+	// Issued under the huge one's name, with a signature of its length.
+	fake := issue(t, key(t, "rsa"), nil, huge)
 	leaf := issue(t, key(t, "p256"), &fake, nil)
+	var parts struct {
+		TBS, Algorithm asn1.RawValue
+		Signature      asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(leaf.cert.Raw, &parts); err != nil {
+		t.Fatal(err)
+	}
+	parts.Signature = asn1.BitString{Bytes: bytes.Repeat([]byte{1}, 300_000/8), BitLength: 300_000}
+	if der, err = asn1.Marshal(parts); err != nil {
+		t.Fatal(err)
+	}
+	if leaf.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
 	c := leaf.credential(issued{cert: ca})
 	begin := time.Now()
 	r := p.verify(t, sign(t, c, plainMail))
