@@ -206,7 +206,11 @@ func (f *fakeWave) tally(value string, rows []*store.SurveyRow) store.Group {
 	for _, r := range rows {
 		g.Domains++
 		for i := range f.Facts {
-			switch stateAt(&f.Wave, r, f.Facts[i]) {
+			state := store.Unknown
+			if i < len(r.Result.States) {
+				state = r.Result.States[i]
+			}
+			switch state {
 			case store.Yes:
 				g.Facts[i].Yes++
 			case store.No:
@@ -299,7 +303,7 @@ func (w *world) SurveyRows(ctx context.Context, wave int64, q store.SurveyFilter
 	var out []store.SurveyRow
 	for i := range f.rows {
 		r := &f.rows[i]
-		if !f.measured(r) {
+		if f.measured(r) == q.Odd {
 			continue
 		}
 		if at >= 0 {
@@ -416,7 +420,9 @@ func (w *world) Combinations(ctx context.Context, wave int64, b store.Basis, mat
 	if w.wave(wave).Messages == 0 {
 		return nil, w.err
 	}
-	s := func(spf, dkim, dmarc string) store.MailStates { return store.MailStates{SPF: spf, DKIM: dkim, DMARC: dmarc} }
+	s := func(spf, dkim, dmarc string) store.MailStates {
+		return store.MailStates{SPF: spf, DKIM: dkim, DMARC: dmarc}
+	}
 	return []store.Combination{{SMIME: "none", MailStates: s("pass", "pass", "none"), Count: 30}, {SMIME: "none", MailStates: s("pass", "none", "none"), Count: 21},
 		{SMIME: "pass", MailStates: s("pass", "pass", "pass"), Count: 12}, {SMIME: "none", MailStates: s("softfail", "none", "bestguesspass"), Count: 6},
 		{SMIME: "fail", MailStates: s("permerror", "none", "none"), Count: 1}, {SMIME: "none", MailStates: s("none", "none", "none"), Count: 1}, {SMIME: "none", MailStates: s("temperror", hostile, "fail"), Count: 1}}, w.err

@@ -138,7 +138,7 @@ func (s *server) page(do action) http.Handler {
 // parameters are what a page's address may say; links on the page keep them,
 // and nothing else, so that a long address does not make a huge page.
 var parameters = [...]string{"days", "sort", "desc", "q", "page", "class", "domain", "deviations", "next",
-	"attribute", "value", "none", "fact", "state", "code", "from", "to", "unmatched", "sender", "contact"}
+	"attribute", "value", "none", "fact", "state", "code", "from", "to", "unmatched", "odd", "sender", "contact"}
 
 // mostParameter bounds each of them, in bytes.
 const mostParameter = 2000

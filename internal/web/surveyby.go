@@ -68,6 +68,10 @@ type organisations struct {
 	Uncode  string // address without it
 	Keep    []hiddenField
 	Narrow  bool // something narrows the list
+	// Odd: these are the rows that were not to be measured. Which leads from
+	// the ones to the others; empty where there are none.
+	Odd   bool
+	Which []choice
 }
 
 type organisationLine struct {
@@ -179,7 +183,7 @@ func sortValues(rows []attributeRow, l *listing, column int) {
 func (s *server) sector(r *http.Request, p *page, h *waveHead, sum *survey.Summary, t *survey.Table) error {
 	value := p.query.Get("value")
 	i := slices.IndexFunc(t.Rows, func(r survey.Row) bool { return r.Value == value })
-	if i < 0 || h.rowURL(t, &t.Rows[i]) == "" {
+	if i < 0 {
 		return errNotFound
 	}
 	row := &t.Rows[i]
@@ -198,8 +202,11 @@ func (s *server) sector(r *http.Request, p *page, h *waveHead, sum *survey.Summa
 	}
 	v.Lead = sectorLead(p, h, sum, row)
 	f := store.SurveyFilter{Attribute: t.Attribute, Value: row.Value}
-	if row.Band != nil {
+	switch {
+	case row.Band != nil:
 		f.Value, f.Band, f.Low, f.High = "", true, row.Band.Low, row.Band.High
+	case t.Kind == survey.Bands:
+		f.Rest = true
 	}
 	if err := s.organisations(r, p, h, &v.organisations, f); err != nil {
 		return err
@@ -269,10 +276,15 @@ func (s *server) surveyList(w http.ResponseWriter, r *http.Request, p *page) err
 		return err
 	}
 	v := &listView{waveHead: h}
-	if err := s.organisations(r, p, h, &v.organisations, store.SurveyFilter{}); err != nil {
+	v.Odd = p.query.Get("odd") == "1"
+	if h.Duplicates+h.Without+h.Invalid > 0 {
+		v.Which = []choice{{Label: p.text("web.survey.list.measured"), URL: h.URL + "/list", Current: !v.Odd},
+			{Label: p.text("web.survey.list.odd"), URL: h.URL + "/list?odd=1", Current: v.Odd}}
+	}
+	if err := s.organisations(r, p, h, &v.organisations, store.SurveyFilter{Odd: v.Odd}); err != nil {
 		return err
 	}
-	v.List.exports("survey", "wave", h.Name, "fact", p.query.Get("fact"), "state", p.query.Get("state"), "code", p.query.Get("code"), "lang", string(p.Lang))
+	v.List.exports("survey", "wave", h.Name, "fact", p.query.Get("fact"), "state", p.query.Get("state"), "code", p.query.Get("code"), "odd", p.query.Get("odd"), "lang", string(p.Lang))
 	h.under(p, crumb{p.text("web.survey.list.title"), ""})
 	p.template, p.Data = "surveylist", v
 	return nil
@@ -282,11 +294,13 @@ func (s *server) surveyList(w http.ResponseWriter, r *http.Request, p *page) err
 func (s *server) organisations(r *http.Request, p *page, h *waveHead, v *organisations, f store.SurveyFilter) error {
 	v.List = p.list("web.survey.list.title", []string{"no", "name", "domain", "problems"}, "problems").ordered("no", "name", "domain", "problems")
 	v.List.Fragment, v.List.SearchLabel = "organisations", "web.survey.list.search"
-	if fact := p.query.Get("fact"); slices.Contains(h.Facts, fact) {
+	if fact := p.query.Get("fact"); !f.Odd && slices.Contains(h.Facts, fact) {
 		f.Fact = fact
 		f.State, _ = stateOf(cmp.Or(p.query.Get("state"), "no"))
 	}
-	f.Code = clip(p.query.Get("code"), 200)
+	if !f.Odd {
+		f.Code = clip(p.query.Get("code"), 200)
+	}
 	f.Search = v.List.Search
 	if n, err := domain.Parse(f.Search); err == nil { // names stand there in A-labels
 		f.Search = n.String()

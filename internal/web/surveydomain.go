@@ -169,7 +169,7 @@ func (v *organisationView) found(p *page, found *posture.Posture) {
 	}
 	v.Answer = p.Lang.Step(verdict)
 	v.Sends = p.text("cli.check.sends." + string(found.SendsMailReason))
-	for _, t := range posture.Topics {
+	for _, t := range found.Looked() {
 		topic := found.Topic(t)
 		if topic.Level == "" {
 			continue // not looked at by the program that found it
@@ -211,8 +211,11 @@ func problemsOf(p *page, f *posture.Posture, grades ...explain.Grade) []problemG
 				continue
 			}
 			line := problemLine{Topic: topicName(p.Lang, string(found.Topic)), Text: p.Lang.Step(found.Step), Publish: found.Publish}
-			if found.Name != "" {
+			switch {
+			case found.Name != "":
 				line.Topic += " (" + found.Name + ")"
+			case found.Topic == posture.TopicDomain || strings.HasPrefix(line.Text, line.Topic+" "): // or it would begin with the same word twice
+				line.Topic = ""
 			}
 			if code := found.Code + ".why"; p.Lang.Has(code) {
 				line.Why = p.Lang.Text(code, found.Args)
@@ -296,20 +299,18 @@ func levelMark(l posture.Level) string {
 // letterView is the advice letter to an organisation.
 type letterView struct {
 	*waveHead
-	No                int64
-	Org, DomainName   string
-	Ascii             string
-	Named             bool // the list has a name
-	Sender, Contact   string
-	Today, Seen       string
-	Answer, Sends     string
-	Topics            []topicLine
-	Steps, Hints      []problemLine
-	Profile           *profileView
-	Fine, Unseen      bool // nothing to change; nothing could be seen
-	Back              string
-	SilentDomain      bool
-	MessagesWithFault int64
+	No              int64
+	Org, DomainName string
+	Ascii           string
+	Named           bool // the list has a name
+	Sender, Contact string
+	Today, Opening  string
+	Answer, Sends   string
+	Topics          []topicLine
+	Steps, Hints    []problemLine
+	Profile         *profileView
+	Fine, Unseen    bool // nothing to change; nothing could be seen
+	Back            string
 }
 
 // mostHints is how many improvements a letter names beside what is wrong.
@@ -330,8 +331,8 @@ func (s *server) letter(w http.ResponseWriter, r *http.Request, p *page) error {
 	v := &letterView{waveHead: h, No: row.No, Named: row.Name != "", Back: h.organisationURL(row.No), Sender: p.query.Get("sender"), Contact: p.query.Get("contact")}
 	v.DomainName, v.Ascii = namesOf(row.Domain)
 	v.Org = cmp.Or(row.Name, v.DomainName)
+	v.Opening = p.text("web.survey.letter.opening", "day", dayOf(p.Lang, store.DayOf(localDay(row.Result.At, p.zone))), "domain", shownDomain(v.DomainName, v.Ascii))
 	v.Today = dayOf(p.Lang, store.DayOf(time.Now().In(p.zone)))
-	v.Seen = dayOf(p.Lang, store.DayOf(localDay(row.Result.At, p.zone)))
 	page := organisationView{}
 	page.found(p, found)
 	v.Answer, v.Sends, v.Topics = page.Answer, page.Sends, page.Topics
@@ -344,7 +345,6 @@ func (s *server) letter(w http.ResponseWriter, r *http.Request, p *page) error {
 	}
 	v.Unseen = found.Unanswered()
 	v.Fine = !v.Unseen && len(v.Steps) == 0
-	v.SilentDomain = found.SendsMail == posture.No
 	gov := profileViewOf(p, &profile.All()[0], factsAt(&h.Wave, &row))
 	v.Profile = &gov
 	h.under(p, crumb{p.text("web.survey.list.title"), h.URL + "/list"}, crumb{v.Org, v.Back}, crumb{p.text("web.survey.letter.title"), ""})
@@ -372,4 +372,12 @@ func itemMark(state string) string {
 		return "bad"
 	}
 	return "unknown"
+}
+
+// shownDomain writes a domain in both forms where they differ.
+func shownDomain(name, ascii string) string {
+	if ascii == "" {
+		return name
+	}
+	return name + " (" + ascii + ")"
 }

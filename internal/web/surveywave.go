@@ -70,8 +70,6 @@ func bandLabel(l locale.Lang, r *survey.Row) string {
 // rowURL is the page of one value of an attribute.
 func (h *waveHead) rowURL(t *survey.Table, r *survey.Row) string {
 	switch {
-	case t.Kind == survey.Bands && r.Band == nil:
-		return "" // the store cannot list what is no number
 	case r.Value == "":
 		return withQuery(h.URL+"/by", nil, "attribute", t.Attribute, "none", "1")
 	}
@@ -146,7 +144,10 @@ func (v *waveView) answer(p *page, sum *survey.Summary) {
 	}
 	low, high, _ := s.Interval()
 	v.Answer = p.text("web.survey.answer."+fact, "yes", s.Yes, "known", s.Known(), "share", f)
-	v.Evidence = p.text("web.survey.evidence", "low_share", low, "high_share", high, "unknown", s.Unknown)
+	v.Evidence = p.text("web.survey.evidence-all", "low_share", low, "high_share", high)
+	if s.Unknown > 0 {
+		v.Evidence = p.text("web.survey.evidence", "low_share", low, "high_share", high, "unknown", s.Unknown)
+	}
 	v.Means = factMeans(p.Lang, fact)
 	switch {
 	case f >= 0.9:

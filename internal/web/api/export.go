@@ -59,7 +59,7 @@ func (s *server) exportQuery(r *http.Request) (*exportQuery, error) {
 		page:    Page{Search: v.Get("search"), Desc: p.flag("desc")},
 		reports: reportQuery{Domain: v.Get("domain"), Reporter: v.Get("reporter"), Begin: Date{p.day("begin")}, End: Date{p.day("end")}, Deviations: p.flag("deviations")},
 	}
-	q.survey = surveyQuery{wave: v.Get("wave"), other: v.Get("other"), attribute: v.Get("attribute"), value: v.Get("value"), none: p.flag("none"), low: v.Get("low"), high: v.Get("high"),
+	q.survey = surveyQuery{wave: v.Get("wave"), other: v.Get("other"), attribute: v.Get("attribute"), value: v.Get("value"), none: p.flag("none"), odd: p.flag("odd"), low: v.Get("low"), high: v.Get("high"),
 		fact: v.Get("fact"), state: v.Get("state"), from: v.Get("from"), to: v.Get("to"), code: v.Get("code")}
 	if q.Days == 0 {
 		q.Days = 30

@@ -18,7 +18,7 @@ type surveyQuery struct {
 	wave, other      string
 	attribute, value string
 	low, high        string // of a band, as survey.Band.Value has them
-	none             bool   // domains without a value
+	none, odd        bool   // domains without a value; rows that were not to be measured
 	fact, state      string
 	from, to, code   string
 }
@@ -46,7 +46,7 @@ func stateOf(s string) store.State {
 // rowsOf is the filter of a list of domains. A value of a table of bands is
 // found again by its name.
 func (q *surveyQuery) rowsOf(ctx context.Context, s *server, w store.Wave, search string) (store.SurveyFilter, error) {
-	f := store.SurveyFilter{Attribute: q.attribute, Value: q.value, Code: q.code, Search: search}
+	f := store.SurveyFilter{Attribute: q.attribute, Value: q.value, Code: q.code, Search: search, Odd: q.odd}
 	if q.fact != "" {
 		f.Fact, f.State = q.fact, stateOf(q.state)
 		if q.state == "" {
@@ -63,7 +63,7 @@ func (q *surveyQuery) rowsOf(ctx context.Context, s *server, w store.Wave, searc
 	if !slices.Contains(w.Attributes, q.attribute) {
 		return f, huma.Error400BadRequest("attribute: the list has no such column")
 	}
-	if q.value == "" || !strings.ContainsAny(q.value, "<>") {
+	if q.value == "" && !q.none || q.value != "" && !strings.ContainsAny(q.value, "<>") {
 		return f, nil
 	}
 	sum, err := survey.Summarize(ctx, s.Store, w, survey.Tabulation{})
@@ -71,6 +71,9 @@ func (q *surveyQuery) rowsOf(ctx context.Context, s *server, w store.Wave, searc
 		return f, err
 	}
 	for _, t := range sum.Tables {
+		if t.Attribute == q.attribute && t.Kind == survey.Bands && q.none {
+			f.Rest = true
+		}
 		for _, r := range t.Rows {
 			if t.Attribute == q.attribute && r.Band != nil && r.Value == q.value {
 				f.Value, f.Band, f.Low, f.High = "", true, r.Band.Low, r.Band.High

@@ -1,6 +1,7 @@
 // Which pages there are, and what is done on them.
 
-/** @typedef {{ name: string, path: string, status: number }} Kind */
+/** @typedef {{ name: string, path: string, status: number, twice?: boolean }} Kind
+ * twice: looked at in two of the eight combinations, never in all. */
 
 /** discover follows the links to one page of each kind.
  * @param {import("playwright-core").Browser} browser @param {string} base @returns {Promise<Kind[]>} */
@@ -35,6 +36,40 @@ export async function discover(browser, base) {
   if (report) out.push({ name: "report", path: report, status: 200 });
   const odd = await link("/reports?deviations=1", "tbody th a");
   if (odd) out.push({ name: "report-deviations", path: odd, status: 200 });
+  out.push({ name: "survey-all", path: "/survey", status: 200 });
+  await page.goto(base + "/survey");
+  const waves = await page.locator("tbody th a").evaluateAll((links) => links.map((a) => a.getAttribute("href") ?? ""));
+  const wave = waves.at(-1) === waves[0] ? waves[0] : waves[waves.length - 2]; // the newest of two that can be compared
+  if (wave) {
+    if (waves[0] && waves[0] !== wave) out.push({ name: "survey-running", path: waves[0], status: 200, twice: true });
+    out.push({ name: "survey-wave", path: wave, status: 200 });
+    for (const part of ["list", "problems", "mail"]) out.push({ name: `survey-${part}`, path: `${wave}/${part}`, status: 200, twice: true });
+    out.push({ name: "survey-list-unknown", path: `${wave}/list?fact=protected&state=unknown`, status: 200, twice: true });
+    const by = await link(wave, "section header a[href*='/by?']");
+    if (by) {
+      out.push({ name: "survey-by", path: by, status: 200, twice: true }, { name: "survey-by-fact", path: `${by}&fact=dmarc_enforced&sort=dmarc_enforced`, status: 200, twice: true });
+      const sector = await link(by, "#main tbody th a");
+      if (sector) out.push({ name: "survey-sector", path: sector, status: 200, twice: true });
+    }
+    const moved = await link(wave, "nav a[href*='/compare/']");
+    if (moved) {
+      out.push({ name: "survey-compare", path: moved, status: 200, twice: true });
+      const changed = await link(moved, "td a[href*='from=']");
+      if (changed) out.push({ name: "survey-moved", path: changed, status: 200, twice: true });
+    }
+    const seen = new Set();
+    await page.goto(`${base}${wave}/list`);
+    const entries = await page.locator("tbody th a").evaluateAll((links) => links.map((a) => a.getAttribute("href") ?? ""));
+    for (const path of entries.slice(0, 16)) { // one of each verdict
+      await page.goto(base + path);
+      const kind = (await page.locator("section.answer .mark").first().getAttribute("class").catch(() => "")) + (await page.locator(".todo > li").count() > 0 ? " todo" : "");
+      if (seen.has(kind)) continue;
+      seen.add(kind);
+      const name = `survey-domain-${kind.replace(/mark |mark/g, "").trim().replace(/ /g, "-")}`;
+      out.push({ name, path, status: 200, twice: true });
+      if (await page.locator("a[href$='/letter']").count()) out.push({ name: name.replace("domain", "letter"), path: `${path}/letter`, status: 200, twice: true });
+    }
+  }
   await page.close();
   return out;
 }

@@ -44,7 +44,7 @@ for (const lang of ["ja", "en"]) {
   for (const theme of /** @type {const} */ (["light", "dark"])) {
     for (const width of [1280, 390]) {
       const usual = (lang === "ja" && theme === "light" && width === 1280) || (lang === "en" && theme === "dark" && width === 390);
-      if (usual || process.env["EVERY"] || shots) await visit(lang, theme, width);
+      if (usual || process.env["EVERY"] || shots) await visit(lang, theme, width, usual);
     }
   }
 }
@@ -52,9 +52,9 @@ for (const lang of ["ja", "en"]) {
 if (!only) await steps(browser, base, check, watch);
 
 // Paper, without JavaScript, at 200 % zoom: one page of each.
-if (!only || "print".includes(only)) {
+if (!only || "print".includes(only) || process.env["PRINT"]) {
   const context = await browser.newContext({ locale: "ja-JP", viewport: { width: 1280, height: 900 } });
-  for (const p of pages.filter((p) => ["overview", "domain"].includes(p.name))) {
+  for (const p of pages.filter((p) => ["overview", "domain", "survey-wave"].includes(p.name) || p.name.startsWith("survey-letter"))) {
     const page = await context.newPage();
     await page.goto(base + p.path);
     await drawn(page, `${p.name} print`);
@@ -159,8 +159,8 @@ async function walk(page, where) {
 }
 
 /** visit opens every page as one kind of reader sees it.
- * @param {string} lang @param {"light" | "dark"} theme @param {number} width */
-async function visit(lang, theme, width) {
+ * @param {string} lang @param {"light" | "dark"} theme @param {number} width @param {boolean} usual */
+async function visit(lang, theme, width, usual) {
   const context = await browser.newContext({
     locale: lang === "ja" ? "ja-JP" : "en-GB",
     timezoneId: "Asia/Tokyo",
@@ -170,7 +170,7 @@ async function visit(lang, theme, width) {
     isMobile: width === 390,
     hasTouch: width === 390,
   });
-  for (const p of pages) {
+  for (const p of pages.filter((p) => usual || !p.twice)) {
     const where = `${p.name} ${lang} ${theme} ${width}`;
     const page = await context.newPage();
     watch(page, where, p.status);
