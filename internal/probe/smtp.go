@@ -261,6 +261,14 @@ func (s *SMTP) enter(a netip.Addr) (leave func(), err error) {
 	}, nil
 }
 
+// Blocked reports whether port 25 seems to be blocked on the way out: many mail
+// exchangers were called, and none answered.
+func (s *SMTP) Blocked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.reached && s.silent >= manySilent
+}
+
 // heard counts how many addresses were silent before the first that was not.
 func (s *SMTP) heard(err error) {
 	s.mu.Lock()

@@ -299,6 +299,9 @@ func TestSMTPBlocked(t *testing.T) {
 		}
 	}
 	ask(400)
+	if !s.Blocked() {
+		t.Error("it is not said to be blocked")
+	}
 	if n := dials.Load(); n < manySilent || n > manySilent+400/16+1 || count[WhyTimeout] != int(n) || count[WhyTimeout]+count[WhyBlocked] != 400 {
 		t.Errorf("%d attempts, %v", n, count)
 	}
@@ -306,7 +309,7 @@ func TestSMTPBlocked(t *testing.T) {
 	s.visits = map[string]*visit{}
 	clear(count)
 	ask(100)
-	if count[WhyNotOffered] < 80 {
+	if count[WhyNotOffered] < 80 || s.Blocked() {
 		t.Errorf("once one answers: %v", count)
 	}
 }
