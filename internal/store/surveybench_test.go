@@ -138,6 +138,7 @@ func BenchmarkSurvey(b *testing.B) {
 	} {
 		b.Run(q.name, func(b *testing.B) {
 			var took []time.Duration
+			cpu := cpuTime()
 			for i := 0; b.Loop(); i++ {
 				start := time.Now()
 				if err := q.run(i); err != nil {
@@ -147,6 +148,7 @@ func BenchmarkSurvey(b *testing.B) {
 			}
 			slices.Sort(took)
 			b.ReportMetric(float64(took[len(took)*95/100].Microseconds())/1000, "p95-ms")
+			b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/1000/float64(len(took)), "cpu-ms")
 		})
 	}
 	b.Run("Each", func(b *testing.B) {
@@ -230,6 +232,7 @@ func BenchmarkSurveyPut(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.ResetTimer()
+			cpu := cpuTime()
 			var next atomic.Int64
 			var wg sync.WaitGroup
 			for range putters {
@@ -248,6 +251,7 @@ func BenchmarkSurveyPut(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.StopTimer()
+			b.ReportMetric(float64((cpuTime()-cpu).Nanoseconds())/1000/float64(n), "cpu-us/result")
 			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "results/s")
 			if err := s.Close(); err != nil {
 				b.Fatal(err)
