@@ -19,8 +19,7 @@ type Recorded struct {
 	SPF, DKIM, DMARC string
 	// Host is the server's authserv-id or, where it gave none, its name.
 	Host string
-	// Passed are the DKIM signatures that passed then, as far as their key is
-	// named; at most 20.
+	// Passed are the DKIM signatures that passed then; at most 20.
 	Passed []RecordedKey
 	// Ignored counts the fields of others: what the sender may have brought
 	// along.
@@ -28,7 +27,8 @@ type Recorded struct {
 	Steps   []explain.Step
 }
 
-// RecordedKey names the key of a signature.
+// RecordedKey names the key of a signature. Selector is "" where the server
+// did not write it, as Microsoft's.
 type RecordedKey struct {
 	Domain   domain.Name
 	Selector string
@@ -355,7 +355,7 @@ func (r *Recorded) dkim(all []authres.Result, from domain.Name) {
 	for _, x := range all {
 		word := r.word(x)
 		d, selector := signer(x)
-		if word == "pass" && !d.IsZero() && selector != "" && len(r.Passed) < maxRecordedKeys {
+		if word == "pass" && !d.IsZero() && len(r.Passed) < maxRecordedKeys {
 			r.Passed = append(r.Passed, RecordedKey{d, selector})
 		}
 		own := belongs(d, from)

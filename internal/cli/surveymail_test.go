@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"sekimori/internal/locale"
+	"sekimori/internal/store"
 )
 
 // TestNewsletters surveys 72 messages, in three kinds of mailboxes and with
@@ -66,6 +67,17 @@ func TestNewsletters(t *testing.T) {
 	}
 	if again.Fresh != 0 || again.Again != 75 || again.Rejected != 1 || again.Counted != 72 || !again.Listed || len(again.Rejects) != 1 || again.Rejects[0].Path != "folder/notes.pdf" {
 		t.Errorf("again: %+v", again)
+	}
+	st, err := store.Open(t.Context(), data, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := st.Selectors(t.Context(), []string{"city1.example", "town1.example"})
+	if cerr := st.Close(); err != nil || cerr != nil {
+		t.Fatal(err, cerr)
+	}
+	if got := keys["city1.example"]; !slices.Contains(got, "s1") || !slices.Contains(got, "s0") || len(keys["town1.example"]) != 0 {
+		t.Errorf("selectors seen: %v", keys)
 	}
 	if got := tableOf(again.Combinations); !maps.Equal(got, truth(then)) {
 		t.Errorf("recorded\n%v\nwant\n%v", got, truth(then))

@@ -48,7 +48,8 @@ func (o *mailOutput) progress(c survey.MailCount) {
 	if !o.env.Terminal {
 		return
 	}
-	fmt.Fprint(o.env.Err, "\r\x1b[K"+o.env.text("cli.surveymail.progress", explain.Args{"messages": c.Read, "matched": c.Matched, "rejected": c.Rejected}))
+	line := o.env.text("cli.surveymail.progress", explain.Args{"messages": c.Read, "matched": c.Matched, "rejected": c.Rejected})
+	fmt.Fprint(o.env.Err, "\r\x1b[K"+cut(line, o.env.width()-1))
 	o.drawn = true
 }
 

@@ -189,7 +189,21 @@ func selectors(v *check.Verdict, rec *check.Recorded) []store.Selector {
 		}
 	}
 	for _, k := range rec.Passed {
-		add(k.Domain, k.Selector)
+		if k.Selector != "" {
+			add(k.Domain, k.Selector)
+			continue
+		}
+		// Where the domain signed once, its signature tells which key it was.
+		selector, n := "", 0
+		for i := range v.DKIM {
+			if v.DKIM[i].Domain == k.Domain {
+				selector = v.DKIM[i].Selector
+				n++
+			}
+		}
+		if n == 1 {
+			add(k.Domain, selector)
+		}
 	}
 	return out
 }
