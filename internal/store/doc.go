@@ -7,6 +7,7 @@
 //	state.sqlite     accepted keys, imports, quarantine list, caches, settings (SQLite)
 //	raw/0001.pack    reports as they were received, one after the other
 //	quarantine/      inputs that could not be read; package collect puts them there
+//	survey/1.journal results of a survey that are not in DuckDB yet
 //	tmp/             spooled uploads and DuckDB's spill files; may be emptied while nobody runs
 //	lock             locked by the process that has the folder (ErrLocked)
 //
@@ -34,6 +35,26 @@
 // Reports are numbered in the order of their commits, from 1. DataVersion and
 // DomainVersion are the newest numbers.
 //
+// # Surveys
+//
+// A wave (StartWave) is a list of organisations (AddEntries, SealEntries) and
+// what was found out about them (Surveying, Put). All of it is in DuckDB: one
+// row for an entry of the list, one for a result, one for a message. Each step
+// is one transaction, and each may be done again after a crash: entries that
+// are there are skipped, a result replaces the one before, a message the one
+// with its key.
+//
+// A result is safe when Put returns, though DuckDB gets it with some thousand
+// others: Put appends it to the wave's journal, from which Open and Surveying
+// move in what a process that was killed left. The journal is synced once a
+// second, so that a machine that fails may forget the results of a second; they
+// are then pending again.
+//
+// States of facts are bits, so that tables of any facts, by any attribute, are
+// one scan; answers as documents are compressed with a dictionary made of the
+// wave's first ones (a million take half a gigabyte). Nothing is kept in memory
+// for each entry but two bits.
+//
 // # Days
 //
 // All times are UTC. A report of several days is kept as sent, and its counts
@@ -52,5 +73,9 @@
 // and day; questions about a domain scan that domain's records in the window.
 // While a page's question is being answered, imports hold back (Sources, which
 // advice reads in the background, does not count as one). BenchmarkQueries
-// measures all of them on ten million records.
+// measures all of them on ten million records, BenchmarkSurvey those about
+// surveys on a million domains, and BenchmarkSurveyPut the taking of results.
+//
+// A reader never asks for a second connection while it has one: there are
+// twelve, and readers that wait for each other's would wait for ever.
 package store

@@ -291,7 +291,15 @@ func (w *world) check(t *testing.T, s *Store, wave int64) {
 	var retried []int64
 	for _, e := range retry {
 		retried = append(retried, e.No)
-		if d := cmp.Diff(w.entries[e.No-1], e); d != "" {
+		want := w.entries[e.No-1]
+		x := w.results[e.No]
+		want.Earlier = Earlier{Questions: x.Questions, Attempts: x.Attempts, Unanswered: x.Unanswered}
+		for _, s := range x.States {
+			if s != Unknown {
+				want.Earlier.Known++
+			}
+		}
+		if d := cmp.Diff(want, e); d != "" {
 			t.Errorf("retryable: %s", d)
 		}
 	}
@@ -343,7 +351,7 @@ func (w *world) groups(by func(Entry) string) []Group {
 // Whatever is asked about a survey agrees with what was put in, also after the
 // folder was opened again.
 func TestSurvey(t *testing.T) {
-	for _, facts := range []int{1, 65, 128} {
+	for _, facts := range []int{65, 128} {
 		t.Run(fmt.Sprint(facts), func(t *testing.T) {
 			ctx := context.Background()
 			r := rand.New(rand.NewPCG(uint64(facts), 4))

@@ -236,7 +236,7 @@ func (d *dictionary) search(text string) []uint32 {
 
 const (
 	// windowRows is how many rows EachSurveyRow reads at a time.
-	windowRows = 4096
+	windowRows = 8192
 	// windowOctets bounds the compressed documents among them that are read at
 	// a time, but for one that is longer.
 	windowOctets = 4 << 20
