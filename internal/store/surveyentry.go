@@ -289,11 +289,12 @@ func (s *Store) Retryable(ctx context.Context, wave, after int64, limit, attempt
 		return nil, err
 	}
 	var out []Entry
-	err := s.run(ctx, `SELECT `+entryColumns+` FROM survey_entry e SEMI JOIN (
-			SELECT no FROM survey_result WHERE wave = $1 AND no > $2 AND (unanswered OR retry) AND attempts < $3 ORDER BY no LIMIT $4
+	err := s.run(ctx, `SELECT `+entryColumns+`, r.known, r.questions, r.attempts, r.unanswered FROM survey_entry e JOIN (
+			SELECT no, bit_count(yes0 | no0) + bit_count(yes1 | no1) AS known, questions, attempts, unanswered
+			FROM survey_result WHERE wave = $1 AND no > $2 AND (unanswered OR retry) AND attempts < $3 ORDER BY no LIMIT $4
 		) r ON r.no = e.no WHERE e.wave = $1 AND e.no > $2 ORDER BY e.no`, []any{wave, after, attempts, limit}, func(r *sql.Rows) error {
 		var e Entry
-		err := r.Scan(e.fields()...)
+		err := r.Scan(append(e.fields(), &e.Earlier.Known, &e.Earlier.Questions, &e.Earlier.Attempts, &e.Earlier.Unanswered)...)
 		out = append(out, e)
 		return err
 	})

@@ -56,6 +56,15 @@ type Entry struct {
 	Problem    string   // a code, where the row could not be used or only in part
 	Detail     string   // what the problem is about
 	Of         int64    // the number of the entry with the same domain further up; 0 for none
+	Earlier    Earlier  // only set by Retryable
+}
+
+// Earlier is the result so far of an entry that is to be looked at again.
+type Earlier struct {
+	Known      int64 // states that are not unknown
+	Questions  int64
+	Attempts   int64
+	Unanswered bool
 }
 
 // Result is what was found out about a domain.

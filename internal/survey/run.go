@@ -305,7 +305,7 @@ func (r *running) look(ctx context.Context, t ticket) error {
 	}
 	again := r.retry.Load() > 0
 	if again {
-		if res, err = r.better(ctx, res); err != nil {
+		if res, err = r.better(ctx, t.Earlier, res); err != nil {
 			return err
 		}
 	}
@@ -385,33 +385,29 @@ func (r *running) unfetched(p *posture.Posture) bool {
 		r.Options.SMTP != nil && r.reached.Load() && open(posture.FactMX, posture.FactSTARTTLS)
 }
 
-// better returns the result of a further attempt, or that of the attempt
-// before, where that one knew more.
-func (r *running) better(ctx context.Context, now store.Result) (store.Result, error) {
+// better returns the result of a further attempt, or that of the attempts
+// before, where those knew more, which happens seldom.
+func (r *running) better(ctx context.Context, earlier store.Earlier, now store.Result) (store.Result, error) {
+	if known(now.States) >= earlier.Known {
+		if earlier.Unanswered && !now.Unanswered {
+			r.unanswered.Add(-1)
+		}
+		now.Questions += earlier.Questions
+		now.Attempts = earlier.Attempts + 1
+		return now, nil
+	}
 	r.reading.Lock()
 	row, err := r.Store.SurveyRow(ctx, r.wave.ID, now.No)
 	r.reading.Unlock()
-	if err != nil {
-		return now, err
-	}
-	before := row.Result
-	if unknowns(before.States) >= unknowns(now.States) {
-		if before.Unanswered && !now.Unanswered {
-			r.unanswered.Add(-1)
-		}
-		now.Questions += before.Questions
-		now.Attempts = before.Attempts + 1
-		return now, nil
-	}
-	before.Attempts++
-	before.Questions += now.Questions
-	return before, nil
+	row.Result.Attempts++
+	row.Result.Questions += now.Questions
+	return row.Result, err
 }
 
-func unknowns(states []store.State) int {
-	n := 0
+func known(states []store.State) int64 {
+	n := int64(0)
 	for _, s := range states {
-		if s == store.Unknown {
+		if s != store.Unknown {
 			n++
 		}
 	}
