@@ -3,6 +3,7 @@
 package survey
 
 import (
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -311,6 +312,65 @@ func breaker(t *testing.T, port int, octets int64) int {
 				_, _ = io.CopyN(client, server, octets)
 				client.Close()
 				server.Close()
+			}()
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// TestIMAPHostile talks to servers that lie.
+func TestIMAPHostile(t *testing.T) {
+	for name, answers := range map[string]map[string]string{
+		"more messages than it has": {"EXAMINE": "* 2 EXISTS\r\n* OK [UIDVALIDITY 1] x\r\n", "UID SEARCH": "* SEARCH 1 2 3 4\r\n"},
+		"a range without an end":    {"EXAMINE": "* 2 EXISTS\r\n* OK [UIDVALIDITY 1] x\r\n", "UID SEARCH": "* ESEARCH (TAG \"%s\") UID ALL 1:4294967295\r\n"},
+		"a message that is cut off": {"EXAMINE": "* 1 EXISTS\r\n* OK [UIDVALIDITY 1] x\r\n", "UID SEARCH": "* SEARCH 1\r\n", "UID FETCH": "* 1 FETCH (UID 1 BODY[] {5000}\r\nFrom: a@city.example\r\n\r\ncut"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := &Mailbox{Password: "x", Wait: time.Millisecond}
+			b.URL, _ = ParseMailbox(fmt.Sprintf("imap://survey@127.0.0.1:%d/", liar(t, answers)))
+			st := &mailStore{}
+			if count, err := mailing(t, st).Run(t.Context(), 1, []check.Place{b.Place()}); err == nil || count.Read != 0 {
+				t.Errorf("%+v, %v", count, err)
+			}
+		})
+	}
+}
+
+// liar is a server that answers commands as it is told, and closes the
+// connection in the middle of a fetch.
+func liar(t *testing.T, answers map[string]string) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				fmt.Fprint(c, "* OK [CAPABILITY IMAP4rev1] hello\r\n")
+				lines := bufio.NewScanner(c)
+				for lines.Scan() {
+					tag, command, _ := strings.Cut(lines.Text(), " ")
+					for prefix, answer := range answers {
+						if strings.HasPrefix(command, prefix) {
+							fmt.Fprint(c, strings.ReplaceAll(answer, "%s", tag))
+						}
+					}
+					switch {
+					case strings.HasPrefix(command, "UID FETCH"):
+						return
+					case strings.HasPrefix(command, "STARTTLS"):
+						fmt.Fprintf(c, "%s NO\r\n", tag)
+					default:
+						fmt.Fprintf(c, "%s OK done\r\n", tag)
+					}
+				}
 			}()
 		}
 	}()
