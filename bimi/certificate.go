@@ -2,6 +2,7 @@ package bimi
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
@@ -222,6 +223,17 @@ func extension(cert *x509.Certificate, id asn1.ObjectIdentifier) []byte {
 	return nil
 }
 
+// maxKeyBits bounds an issuer's RSA key. With one of some hundred thousand bits
+// a single check of a signature takes a minute.
+const maxKeyBits = 8192
+
+func keyBits(cert *x509.Certificate) int {
+	if k, ok := cert.PublicKey.(*rsa.PublicKey); ok {
+		return k.N.BitLen()
+	}
+	return 0
+}
+
 // chain looks at the issuers' certificates, and for a root that is trusted.
 func (c *certificateReader) chain(chain []*x509.Certificate) {
 	leaf := chain[0]
@@ -230,6 +242,9 @@ func (c *certificateReader) chain(chain []*x509.Certificate) {
 		switch {
 		case !cert.IsCA:
 			c.add(explain.Error, "bimi.certificate.leaves", nil)
+			return
+		case keyBits(cert) > maxKeyBits:
+			c.add(explain.Error, "bimi.certificate.issuer-key", explain.Args{"bits": int64(keyBits(cert)), "most": int64(maxKeyBits)})
 			return
 		case chain[i].CheckSignatureFrom(cert) != nil:
 			c.add(explain.Error, "bimi.certificate.chain", explain.Args{"number": int64(i + 1)})

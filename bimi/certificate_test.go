@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -278,6 +279,27 @@ func TestRoots(t *testing.T) {
 	c := bimi.ReadCertificate(b, bimi.CertificateInput{Domain: "a.example", Roots: roots, Now: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)})
 	if c.Trust == bimi.Untrusted || !strings.HasPrefix(certificateCodes(c.Findings), "order usage name") {
 		t.Errorf("%s %s", c.Trust, certificateCodes(c.Findings))
+	}
+}
+
+// TestHugeKeys: an issuer's key that takes minutes is not tried.
+func TestHugeKeys(t *testing.T) {
+	m := newMarks(t)
+	n := new(big.Int).Lsh(big.NewInt(1), 300_000)
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(8), Subject: m.issuer.Subject, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: m.issuer.NotBefore, NotAfter: m.issuer.NotAfter, KeyUsage: x509.KeyUsageCertSign}, m.root, &rsa.PublicKey{N: n.Sub(n, big.NewInt(159)), E: 1<<31 - 1}, m.rootKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	huge, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := m.sign(t, m.leaf(t, fmt.Sprintf(good, "")), m.issuer, m.issuerKey, m.issuerKey)
+	began := time.Now()
+	c := bimi.ReadCertificate([]byte(toPEM(leaf, huge)), bimi.CertificateInput{Domain: "a.example", Roots: pool(m.root), Now: m.now})
+	if took := time.Since(began); took > 2*time.Second || !strings.Contains(certificateCodes(c.Findings), "issuer-key") {
+		t.Errorf("%s after %v", certificateCodes(c.Findings), took)
 	}
 }
 
