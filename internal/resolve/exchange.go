@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -161,8 +162,15 @@ func (r *Resolver) until(ctx context.Context) time.Time {
 
 func (r *Resolver) dial(ctx context.Context, network string, s server) (net.Conn, error) {
 	end := r.until(ctx)
-	d := net.Dialer{Deadline: end}
-	c, err := d.DialContext(ctx, network, s.addr)
+	var c net.Conn
+	var err error
+	if at, perr := netip.ParseAddrPort(s.addr); perr == nil && network == "udp" {
+		// Nothing is waited for: a Dialer would make timers and contexts for it.
+		c, err = net.DialUDP(network, nil, net.UDPAddrFromAddrPort(at))
+	} else {
+		d := net.Dialer{Deadline: end}
+		c, err = d.DialContext(ctx, network, s.addr)
+	}
 	if err != nil {
 		return nil, err
 	}
