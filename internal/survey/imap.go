@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -73,14 +74,7 @@ func ParseMailbox(s string) (*url.URL, error) {
 	if strings.ContainsAny(u.User.Username()+u.Path, "\r\n\x00") {
 		return nil, fmt.Errorf("%q: control characters", s)
 	}
-	return &url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host, Path: "/" + cmpOr(strings.Trim(u.Path, "/"), "INBOX")}, nil
-}
-
-func cmpOr(s, or string) string {
-	if s == "" {
-		return or
-	}
-	return s
+	return &url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host, Path: "/" + cmp.Or(strings.Trim(u.Path, "/"), "INBOX")}, nil
 }
 
 // KnownMail notes a stored message that came from an IMAP server, by its path.
@@ -184,8 +178,7 @@ func (s *imapSession) run(ctx context.Context) error {
 	if err := s.sane(uids, c); err != nil {
 		return s.stop(err)
 	}
-	base := *s.URL
-	name := base.String() + ";UIDVALIDITY=" + strconv.FormatUint(uint64(s.validity), 10)
+	name := s.URL.String() + ";UIDVALIDITY=" + strconv.FormatUint(uint64(s.validity), 10)
 	known := s.Known[name]
 	var next imap.UIDSet
 	n := 0
