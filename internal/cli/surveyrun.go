@@ -24,12 +24,12 @@ const maxWaveName = 100
 
 // runFlags say how a survey is run.
 type runFlags struct {
-	name, out           string
-	concurrency         int
-	rate                float64
-	retries             int
-	dryRun, json, names bool
-	named               bool // --name was given
+	name, out    string
+	concurrency  int
+	rate         float64
+	retries      int
+	dryRun, json bool
+	named        bool // --name was given
 }
 
 func newSurveyRun(e *Env) *cobra.Command {
@@ -175,7 +175,7 @@ func (e *Env) survey(ctx context.Context, st *store.Store, l *list, run *survey.
 	}
 	if err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return e.surveyStopped(ctx, st, wave.Name)
 		}
 		return temporary(err)
 	}
@@ -192,6 +192,15 @@ func (e *Env) survey(ctx context.Context, st *store.Store, l *list, run *survey.
 		return statusError{status: StatusNegative}
 	}
 	return nil
+}
+
+// surveyStopped says how a survey goes on that was interrupted.
+func (e *Env) surveyStopped(ctx context.Context, st *store.Store, name string) error {
+	wave, err := st.Wave(context.WithoutCancel(ctx), name)
+	if err != nil {
+		return ctx.Err()
+	}
+	return temporary(errors.New(e.text("cli.survey.interrupted", explain.Args{"name": wave.Name, "done": wave.Measured, "total": wave.Domains})))
 }
 
 // enter reads the list into the store.
@@ -231,7 +240,7 @@ func (e *Env) enter(ctx context.Context, st *store.Store, wave store.Wave, l *li
 
 // surveyed publishes a survey that ran, and says what it found.
 func (e *Env) surveyed(ctx context.Context, st *store.Store, wave store.Wave, f *runFlags) error {
-	o := e.publication(f.names)
+	o := e.publication(false)
 	var files []publish.File
 	var s *survey.Summary
 	var err error

@@ -458,10 +458,12 @@ func (p *pace) of(now time.Time, n int64) float64 {
 	if since <= 0 {
 		return p.rate
 	}
+	weight := 1.0
 	if p.from.IsZero() {
 		p.from = p.at
+	} else {
+		weight = 1 - math.Exp(-since/min(10, max(1, now.Sub(p.from).Seconds())))
 	}
-	weight := 1 - math.Exp(-since/min(10, max(1, now.Sub(p.from).Seconds())))
 	p.rate += weight * (float64(n-p.n)/since - p.rate)
 	p.at, p.n = now, n
 	return p.rate

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -417,5 +419,44 @@ func TestResult(t *testing.T) {
 	}
 	if got := joined([]string{"a", "b"}, []string{"b", "c"}); strings.Join(got, " ") != "a b c" {
 		t.Errorf("selectors %v", got)
+	}
+}
+
+// TestMemory: memory does not grow with the list. SEKIMORI_SURVEY_DOMAINS sets
+// how many there are.
+func TestMemory(t *testing.T) {
+	n := 6000
+	if s := os.Getenv("SEKIMORI_SURVEY_DOMAINS"); s != "" {
+		fmt.Sscan(s, &n)
+	}
+	generated := resolverFunc(func(_ context.Context, name string, typ dns.Type) (dns.Answer, error) {
+		org := strings.Count(name, ".") == 1
+		switch {
+		case org && typ == dns.MX:
+			return dns.Answer{Records: []string{"10 mx.example."}}, nil
+		case org && typ == dns.TXT:
+			return dns.Answer{Records: []string{"v=spf1 mx include:spf.example -all", "verification=" + name}}, nil
+		case org && typ == dns.NS:
+			return dns.Answer{Records: []string{"ns.op" + string(rune('a'+len(name)%20)) + ".example."}}, nil
+		case typ == dns.A:
+			return dns.Answer{Records: []string{"127.0.0.1"}}, nil
+		}
+		return dns.Answer{}, &dns.Failure{Name: name, Type: typ, Err: dns.ErrNoData}
+	})
+	st, wave := begin(t, numbered(n))
+	var most uint64
+	run := Runner{Store: Keep(st), Resolver: generated, Options: posture.Options{Frugal: true}, AuthorityRate: DefaultAuthorityRate, Progress: func(Progress) {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		most = max(most, m.HeapInuse)
+	}}
+	began := time.Now()
+	wave, err := run.Run(t.Context(), wave)
+	if err != nil || wave.Measured != int64(n) {
+		t.Fatalf("%+v, %v", wave, err)
+	}
+	t.Logf("%d domains in %v, %d MiB of heap at most", n, time.Since(began).Round(time.Millisecond), most>>20)
+	if most > 96<<20 {
+		t.Errorf("%d MiB of heap", most>>20)
 	}
 }
