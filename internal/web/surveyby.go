@@ -81,6 +81,7 @@ type organisationLine struct {
 	Errors, Warnings, Hints  int
 	Status                   string // code: why there are no states; "" where there are
 	StatusArgs               int64
+	Odd                      string // what was odd about the row; "" for nothing
 }
 
 type organisationState struct{ Label, State string }
@@ -352,6 +353,7 @@ func organisationOf(p *page, h *waveHead, row store.SurveyRow, facts []string) o
 	o.Domain, o.Ascii = namesOf(row.Domain)
 	o.Name = cmp.Or(row.Name, o.Domain, row.Input, "–")
 	o.Status, o.StatusArgs = statusOf(&row)
+	o.Odd = inputProblem(p, &row)
 	for _, f := range facts {
 		o.States = append(o.States, organisationState{factLabel(p.Lang, f), stateWord(stateAt(&h.Wave, &row, f))})
 	}

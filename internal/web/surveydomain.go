@@ -72,7 +72,7 @@ type profileView struct {
 }
 
 type itemView struct {
-	Level, State  string // State: "yes", "no", "unknown", "none" (not for such a domain) or "hidden" (cannot be seen)
+	Level, State  string // State: "yes", "no", "open" (may be done), "unknown", "none" (not for such a domain) or "hidden" (cannot be seen)
 	Text, Why, Do string
 	Ref, Since    string
 	Show          bool // what to do is worth saying
@@ -152,12 +152,7 @@ func (v *organisationView) status(p *page, h *waveHead, row *store.SurveyRow) {
 	if row.Of != 0 {
 		v.StatusURL = h.organisationURL(row.Of)
 	}
-	if row.Problem != "" {
-		v.Problem = row.Problem
-		if p.Lang.Has(row.Problem) {
-			v.Problem = p.text(row.Problem, "detail", row.Detail, "input", row.Input)
-		}
-	}
+	v.Problem = inputProblem(p, row)
 }
 
 // found shows what was found out about a domain.
@@ -177,7 +172,7 @@ func (v *organisationView) found(p *page, found *posture.Posture) {
 		v.Topics = append(v.Topics, topicLine{topicName(p.Lang, string(t)), levelMark(topic.Level), p.text("web.survey.level." + string(topic.Level)), p.Lang.Topic(found, t)})
 	}
 	v.Records = recordsOf(found)
-	v.Problems = problemsOf(p, found, explain.Error, explain.Warning, explain.Advice)
+	v.Problems = problemsOf(p, found, false)
 }
 
 // recordsOf lists what is published, as it stands there.
@@ -198,12 +193,13 @@ func recordsOf(f *posture.Posture) []recordSet {
 	return out
 }
 
-// problemsOf words the findings of some grades, in their order. A record that
-// several findings ask for is shown once.
-func problemsOf(p *page, f *posture.Posture, grades ...explain.Grade) []problemGroup {
+// problemsOf words the findings by grade, in their order. A record that several
+// findings ask for is shown once. A letter goes to people who do not have this
+// program: what tells of its commands is said otherwise there.
+func problemsOf(p *page, f *posture.Posture, letter bool) []problemGroup {
 	shown := map[explain.Publish]bool{}
 	var out []problemGroup
-	for _, g := range grades {
+	for _, g := range []explain.Grade{explain.Error, explain.Warning, explain.Advice} {
 		group := problemGroup{Grade: string(g), Mark: gradeMark(string(g))}
 		for i := range f.Findings {
 			found := &f.Findings[i]
@@ -218,6 +214,9 @@ func problemsOf(p *page, f *posture.Posture, grades ...explain.Grade) []problemG
 				line.Topic = ""
 			}
 			if code := found.Code + ".why"; p.Lang.Has(code) {
+				line.Why = p.Lang.Text(code, found.Args)
+			}
+			if code := "web.survey.why." + found.Code; letter && p.Lang.Has(code) {
 				line.Why = p.Lang.Text(code, found.Args)
 			}
 			if found.Publish != nil {
@@ -259,8 +258,11 @@ func profileViewOf(p *page, pr *profile.Profile, of profile.Facts) profileView {
 			if f.State == posture.Yes {
 				v.Held++
 			}
+			if f.State == posture.No && f.Level != profile.Must {
+				it.State = "open" // nothing is amiss: it is yet to be done
+			}
 		}
-		it.Show = it.State == "no" || it.State == "unknown" || it.State == "hidden"
+		it.Show = it.State == "no" || it.State == "open" || it.State == "unknown" || it.State == "hidden"
 		v.Items = append(v.Items, it)
 	}
 	return v
@@ -336,7 +338,7 @@ func (s *server) letter(w http.ResponseWriter, r *http.Request, p *page) error {
 	page := organisationView{}
 	page.found(p, found)
 	v.Answer, v.Sends, v.Topics = page.Answer, page.Sends, page.Topics
-	for _, g := range problemsOf(p, found, explain.Error, explain.Warning, explain.Advice) {
+	for _, g := range problemsOf(p, found, true) {
 		if g.Grade == string(explain.Advice) {
 			v.Hints = g.Lines[:min(len(g.Lines), mostHints)]
 			continue
@@ -370,6 +372,8 @@ func itemMark(state string) string {
 		return "good"
 	case "no":
 		return "bad"
+	case "open", "none":
+		return "no"
 	}
 	return "unknown"
 }
@@ -380,4 +384,12 @@ func shownDomain(name, ascii string) string {
 		return name
 	}
 	return name + " (" + ascii + ")"
+}
+
+// inputProblem says what was odd about a row of the list; "" for nothing.
+func inputProblem(p *page, row *store.SurveyRow) string {
+	if row.Problem != "" && p.Lang.Has(row.Problem) {
+		return p.text(row.Problem, "detail", row.Detail, "input", row.Input)
+	}
+	return row.Problem
 }

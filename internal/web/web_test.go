@@ -338,7 +338,7 @@ func TestTexts(t *testing.T) {
 		}
 	}
 	prefixes := []string{"web.class.", "web.policy.", "web.verdict.", "web.error.", "web.word.", "web.deviation.", "web.disposition.", "web.form.", "web.ladder.is.", "web.source.name.",
-		"web.survey.answer.", "web.survey.grade.", "web.survey.group.", "web.survey.item.", "web.survey.level.", "web.survey.tab.", "web.survey.weight."}
+		"web.survey.answer.", "web.survey.grade.", "web.survey.group.", "web.survey.item.", "web.survey.level.", "web.survey.tab.", "web.survey.weight.", "web.survey.why."}
 	for _, code := range locale.Japanese.Codes() {
 		if !strings.HasPrefix(code, "web.") || used[code] {
 			continue

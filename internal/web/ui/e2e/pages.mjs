@@ -38,7 +38,7 @@ export async function discover(browser, base) {
   if (odd) out.push({ name: "report-deviations", path: odd, status: 200 });
   out.push({ name: "survey-all", path: "/survey", status: 200 });
   await page.goto(base + "/survey");
-  const waves = await page.locator("tbody th a").evaluateAll((links) => links.map((a) => a.getAttribute("href") ?? ""));
+  const waves = await page.locator("tbody th a.name").evaluateAll((links) => links.map((a) => a.getAttribute("href") ?? ""));
   const wave = waves.at(-1) === waves[0] ? waves[0] : waves[waves.length - 2]; // the newest of two that can be compared
   if (wave) {
     if (waves[0] && waves[0] !== wave) out.push({ name: "survey-running", path: waves[0], status: 200, twice: true });
@@ -51,11 +51,11 @@ export async function discover(browser, base) {
       const sector = await link(by, "#main tbody th a");
       if (sector) out.push({ name: "survey-sector", path: sector, status: 200, twice: true });
     }
-    const moved = await link(wave, "nav a[href*='/compare/']");
+    const moved = await link(wave, "nav.wide a[href*='/compare/']");
     if (moved) {
       out.push({ name: "survey-compare", path: moved, status: 200, twice: true });
       const changed = await link(moved, "td a[href*='from=']");
-      if (changed) out.push({ name: "survey-moved", path: changed, status: 200, twice: true });
+      if (changed) out.push({ name: "survey-moved", path: changed.replace(/#.*/, ""), status: 200, twice: true });
     }
     const seen = new Set();
     await page.goto(`${base}${wave}/list`);
