@@ -179,6 +179,9 @@ func (e *Env) survey(ctx context.Context, st *store.Store, l *list, run *survey.
 		}
 		return temporary(err)
 	}
+	if x, ok := run.Options.SMTP.(interface{ Blocked() bool }); ok && x.Blocked() {
+		wrap(e.Err, e.width(), "", e.text("cli.survey.blocked", nil))
+	}
 	if n, s := wave.Measured-before, time.Since(began).Seconds(); s > 1 && n > 0 && !f.json {
 		fmt.Fprintln(e.Out, e.text("cli.survey.rate", explain.Args{"n": n, "seconds": s, "rate": int64(float64(n) / s)}))
 	}

@@ -173,7 +173,6 @@ type running struct {
 	measured, unanswered atomic.Int64
 	retry                atomic.Int32
 	waiting              atomic.Bool
-	reached              atomic.Bool // a mail host
 }
 
 // pass looks at all entries that a source yields, page by page.
@@ -336,10 +335,7 @@ func (r *running) result(p *posture.Posture, t ticket, began time.Time) (store.R
 		}
 		res.States[i] = stateOf(s)
 	}
-	if p.Fact(posture.FactSTARTTLS) != posture.Unknown {
-		r.reached.Store(true)
-	}
-	res.Retry = res.Unanswered || t.visit.hidden.Load() > 0 && lacks(p) || r.unfetched(p)
+	res.Retry = res.Unanswered || t.visit.hidden.Load() > 0 && r.lacks(p) || r.unfetched(p)
 	for _, f := range p.Findings {
 		if f.Grade == explain.Error || f.Grade == explain.Warning {
 			res.Codes = append(res.Codes, store.Code{Topic: string(f.Topic), Grade: string(f.Grade), Code: f.Code})
@@ -365,7 +361,10 @@ var retried = [...]posture.Fact{
 }
 
 // lacks reports whether something is unknown that need not be.
-func lacks(p *posture.Posture) bool {
+func (r *running) lacks(p *posture.Posture) bool {
+	if r.Options.Routes != nil && p.Fact(posture.FactRPKI) == posture.Unknown {
+		return true
+	}
 	for _, f := range retried {
 		if p.Fact(f) == posture.Unknown {
 			return true
@@ -375,14 +374,13 @@ func lacks(p *posture.Posture) bool {
 }
 
 // unfetched reports whether a server other than a name server was not reached
-// that may be later. Where no mail host at all was, the network does not let
-// that out, and trying again is of no use.
+// that may be later.
 func (r *running) unfetched(p *posture.Posture) bool {
 	open := func(present, got posture.Fact) bool {
 		return p.Fact(present) == posture.Yes && p.Fact(got) == posture.Unknown
 	}
 	return r.Options.Fetch != nil && (open(posture.FactMTASTS, posture.FactMTASTSValid) || open(posture.FactBIMI, posture.FactBIMILogo)) ||
-		r.Options.SMTP != nil && r.reached.Load() && open(posture.FactMX, posture.FactSTARTTLS)
+		p.STARTTLS != nil && p.STARTTLS.Again()
 }
 
 // better returns the result of a further attempt, or that of the attempts
