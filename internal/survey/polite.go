@@ -20,10 +20,11 @@ const DefaultAuthorityRate = 500
 
 // Bounds of politeness.
 const (
-	slowest        = 0.05    // of the rate, however much fails
-	maxAuthorities = 1 << 15 // that are remembered
-	maxPlaces      = 1 << 16 // domains whose authority is remembered
-	climb          = 3       // labels above a domain where its name servers are looked for
+	slowest        = 0.05            // of the rate, however much fails
+	maxAuthorities = 1 << 15         // that are remembered
+	maxPlaces      = 1 << 16         // domains whose authority is remembered
+	climb          = 3               // labels above a domain where its name servers are looked for
+	patience       = 3 * time.Second // for each question where they are
 	// brokenAfter is how many failures, and no answer, a domain's own servers
 	// have before nothing more is asked of them.
 	brokenAfter = 2
@@ -118,7 +119,9 @@ type cacher interface {
 
 // manners keeps a survey from burdening anybody's name servers: questions that
 // the resolver cannot answer by itself are counted against the operator of the
-// servers that have the answer. It is safe for concurrent use.
+// servers that have the answer. What the resolver asks on its way there, such
+// as those of the top-level domain, is not counted. It is safe for concurrent
+// use.
 type manners struct {
 	r    dns.Resolver
 	know cacher // nil where the resolver does not say
@@ -176,7 +179,7 @@ func (m *manners) of(ctx context.Context, org domain.Name) *authority {
 func (m *manners) find(ctx context.Context, org domain.Name) (key string, exempt bool) {
 	at := org
 	for range climb {
-		a, err := m.r.Lookup(ctx, at.String(), dns.NS)
+		a, err := m.ask(ctx, at.String(), dns.NS)
 		if err == nil && len(a.Records) > 0 {
 			return operator(a.Records), m.local(ctx, a.Records)
 		}
@@ -188,6 +191,14 @@ func (m *manners) find(ctx context.Context, org domain.Name) (key string, exempt
 		}
 	}
 	return org.String(), false
+}
+
+// ask asks, but does not wait long: whoever does not say where its servers are
+// stands for itself.
+func (m *manners) ask(ctx context.Context, name string, t dns.Type) (dns.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return m.r.Lookup(ctx, name, t)
 }
 
 // operator is one word for the operator of name servers: the first of the
@@ -214,7 +225,7 @@ func operator(hosts []string) string {
 }
 
 func (m *manners) local(ctx context.Context, hosts []string) bool {
-	a, err := m.r.Lookup(ctx, slices.Min(hosts), dns.A)
+	a, err := m.ask(ctx, slices.Min(hosts), dns.A)
 	if err != nil {
 		return false
 	}
