@@ -228,12 +228,13 @@ func (e *Env) printChange(c *survey.Comparison) {
 	var rows [][]string
 	for i := range c.Facts {
 		f := &c.Facts[i]
-		before, ok := f.Before.Value()
-		after, okAfter := f.After.Value()
-		if !ok || !okAfter || !isReported(f.Fact) {
+		points, ok := f.Points()
+		if !ok || !isReported(f.Fact) {
 			continue
 		}
-		rows = append(rows, []string{e.text("publish.fact."+f.Fact, nil), e.Lang.Percent(before), e.Lang.Percent(after), fmt.Sprintf("%+.1f", (after-before)*100),
+		before, _ := f.Before.Value()
+		after, _ := f.After.Value()
+		rows = append(rows, []string{e.text("publish.fact."+f.Fact, nil), e.Lang.Percent(before), e.Lang.Percent(after), publish.Points(points),
 			e.Lang.Int(f.Gained()), e.Lang.Int(f.Lost())})
 	}
 	table(e.Out, e.width(), []column{{head: e.text("cli.surveyreport.fact", nil), grow: true}, {head: e.text("cli.surveyreport.before", nil), right: true}, {head: e.text("cli.surveyreport.after", nil), right: true},

@@ -404,14 +404,11 @@ func (v view) changeSection() *changeSection {
 	}
 	out := &changeSection{Title: v.t("publish.page.change", "before", clipped(v.Change.Before.Name, maxShown)), Scope: v.t("publish.change.scope", "both", v.Change.Both)}
 	for _, m := range v.moves() {
-		row := changeRow{Name: m.name, Before: v.percent(m.Before), BeforeOf: v.of(m.Before), After: v.percent(m.After), AfterOf: v.of(m.After), Points: "–",
-			Chart: moveChart(m.Before, m.After), Gained: m.Gained(), Lost: m.Lost(), Unclear: m.unclear()}
-		if m.ok {
-			row.Points = points(m.points)
-		}
+		row := changeRow{Name: m.name, Before: v.percent(m.Before), BeforeOf: v.of(m.Before), After: v.percent(m.After), AfterOf: v.of(m.After), Points: Points(m.points),
+			Chart: moveChart(m.Before, m.After), Gained: m.Gained(), Lost: m.Lost(), Unclear: m.Before.Unknown}
 		out.Rows = append(out.Rows, row)
-		if out.Answer == "" && m.ok && slices.Contains([]string{string(posture.FactProtected), string(posture.FactDMARC), string(posture.FactSPF)}, m.Fact) {
-			out.Answer = v.t("publish.page.change.answer", "fact", m.name, "before_share", first(m.Before.Value()), "after_share", first(m.After.Value()), "points", points(m.points), "gained", m.Gained(), "lost", m.Lost())
+		if out.Answer == "" && slices.Contains([]string{string(posture.FactProtected), string(posture.FactDMARC), string(posture.FactSPF)}, m.Fact) {
+			out.Answer = v.t("publish.page.change.answer", "fact", m.name, "before_share", first(m.Before.Value()), "after_share", first(m.After.Value()), "points", Points(m.points), "gained", m.Gained(), "lost", m.Lost())
 		}
 	}
 	if out.Answer == "" {

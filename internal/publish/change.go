@@ -5,7 +5,6 @@ import (
 
 	"github.com/rivo/uniseg"
 
-	"sekimori/internal/store"
 	"sekimori/internal/survey"
 )
 
@@ -13,8 +12,7 @@ import (
 type moved struct {
 	*survey.FactChange
 	name   string
-	points float64 // of a hundred
-	ok     bool    // both shares are known
+	points float64
 }
 
 // moves are the facts of the comparison of which something is known in both
@@ -31,29 +29,19 @@ func (v view) moves() []moved {
 	for _, t := range v.topics() {
 		for _, i := range t.Facts {
 			f := at[v.Wave.Facts[i]]
-			if f == nil || f.Before.Known() == 0 && f.After.Known() == 0 {
+			if f == nil || f.Before.Known() == 0 {
 				continue
 			}
 			m := moved{FactChange: f, name: v.fact(i)}
-			before, ok1 := f.Before.Value()
-			after, ok2 := f.After.Value()
-			if m.ok = ok1 && ok2; m.ok {
-				m.points = (after - before) * 100
-			}
+			m.points, _ = f.Points()
 			out = append(out, m)
 		}
 	}
 	return out
 }
 
-// unclear counts the domains of which it is not known whether they changed.
-func (m moved) unclear() int64 {
-	return m.Moves[store.Unknown][store.Unknown] + m.Moves[store.Unknown][store.Yes] + m.Moves[store.Unknown][store.No] +
-		m.Moves[store.Yes][store.Unknown] + m.Moves[store.No][store.Unknown]
-}
-
-// points writes a difference of shares, with a true minus sign.
-func points(p float64) string {
+// Points writes a difference of shares, with a true minus sign.
+func Points(p float64) string {
 	s := strconv.FormatFloat(p, 'f', 1, 64)
 	switch {
 	case s == "0.0" || s == "-0.0":

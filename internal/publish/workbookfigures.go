@@ -384,14 +384,10 @@ func (b *workbook) changes() error {
 			b.put(name, 3+3*i, row, b.style.count, s.Known())
 			b.put(name, 4+3*i, row, b.style.share, ratio(s))
 		}
-		var points any
-		if f.ok {
-			points = f.points
-		}
-		b.put(name, 8, row, b.style.points, points)
+		b.put(name, 8, row, b.style.points, f.points)
 		b.put(name, 9, row, b.style.count, f.Gained())
 		b.put(name, 10, row, b.style.count, f.Lost())
-		b.put(name, 11, row, b.style.count, f.unclear())
+		b.put(name, 11, row, b.style.count, f.Before.Unknown)
 	}
 	b.freeze(name, 1, first)
 	b.pageBreak(name, row+2)

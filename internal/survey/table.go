@@ -125,21 +125,33 @@ type MailTable struct {
 	Then, Now []store.Combination
 }
 
-// FactChange is what became of a fact between two waves, among the domains
-// that both of them measured.
+// FactChange is what became of a fact between two waves.
 type FactChange struct {
-	Fact          string
+	Fact string
+	// Before and After count the domains of which the fact is known in both
+	// waves: they have the same denominator, so that no share moves because
+	// somebody did not answer. Unknown are, in both, all the others.
 	Before, After Share
 	// Moves counts domains by their state before and after; the index is a
 	// store.State.
 	Moves [3][3]int64
 }
 
-// Gained and Lost count the domains of which the change is known.
+// Gained counts the domains that did not have the fact, and have it now.
 func (c *FactChange) Gained() int64 { return c.Moves[store.No][store.Yes] }
 
-// Lost counts the domains that had the fact, and do not have it any more.
+// Lost counts the domains that had the fact, and have it no more.
 func (c *FactChange) Lost() int64 { return c.Moves[store.Yes][store.No] }
+
+// Points is by how much the share changed, in hundredths of the whole; ok is
+// false where nothing is known in both waves.
+func (c *FactChange) Points() (points float64, ok bool) {
+	n := c.Before.Known()
+	if n == 0 {
+		return 0, false
+	}
+	return float64(c.Gained()-c.Lost()) / float64(n) * 100, true
+}
 
 // Comparison sets a wave against an earlier one.
 type Comparison struct {
@@ -307,7 +319,7 @@ func arranged(groups []store.Group) bool {
 		domains += g.Domains
 		span += g.Last - g.First + 1
 	}
-	return span <= domains*2
+	return span*2 <= domains*3
 }
 
 // shares are the tallies of a group, of which there are n.
@@ -365,22 +377,20 @@ func Compare(ctx context.Context, st ChangeCounter, before, after store.Wave, at
 		}
 		f := &c.Facts[i]
 		f.Moves[ch.From][ch.To] += ch.Domains
-		f.Before.count(ch.From, ch.Domains)
-		f.After.count(ch.To, ch.Domains)
 	}
 	for i := range c.Facts {
-		c.Both = max(c.Both, c.Facts[i].Before.Known()+c.Facts[i].Before.Unknown)
+		f := &c.Facts[i]
+		m := f.Moves
+		f.Before.Yes, f.Before.No = m[store.Yes][store.Yes]+m[store.Yes][store.No], m[store.No][store.Yes]+m[store.No][store.No]
+		f.After.Yes, f.After.No = m[store.Yes][store.Yes]+m[store.No][store.Yes], m[store.Yes][store.No]+m[store.No][store.No]
+		for s := range m {
+			f.Before.Unknown += m[s][store.Unknown]
+			if s != int(store.Unknown) {
+				f.Before.Unknown += m[store.Unknown][s]
+			}
+		}
+		f.After.Unknown = f.Before.Unknown
+		c.Both = max(c.Both, f.Before.Known()+f.Before.Unknown)
 	}
 	return c, nil
-}
-
-func (s *Share) count(to store.State, n int64) {
-	switch to {
-	case store.Yes:
-		s.Yes += n
-	case store.No:
-		s.No += n
-	default:
-		s.Unknown += n
-	}
 }
