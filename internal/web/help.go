@@ -28,6 +28,9 @@ func (s *server) help(w http.ResponseWriter, r *http.Request, p *page) error {
 		{"policies", "web.help.policies", []helpWord{
 			{"none", "p=none", ""}, {"quarantine", "p=quarantine", ""}, {"reject", "p=reject", ""}, {"upper95", "95 % upper bound", ""},
 		}},
+		{"survey", "web.help.survey", []helpWord{
+			{"protected", "", ""}, {"interval", "95 % interval, Wilson", ""}, {"unknown-state", "unknown", "unknown"}, {"profile", "", ""}, {"recorded", "Authentication-Results, RFC 8601", ""},
+		}},
 		{"terms", "web.help.terms", []helpWord{
 			{"spf", "SPF, RFC 7208", ""}, {"dkim", "DKIM, RFC 6376", ""}, {"dmarc", "DMARC, RFC 9989", ""}, {"alignment", "identifier alignment", ""},
 			{"header-from", "Header From", ""}, {"envelope-from", "Envelope From", ""}, {"ptr", "PTR", ""}, {"source", "", ""},

@@ -12,7 +12,7 @@ import (
 
 // Limits of the tables that are kept.
 const (
-	keptSums = 32
+	keptSums = 2 * mostWaves
 	// freshSums is how long the tables of a wave that still grows are shown
 	// before it is counted again: counting a million domains by every attribute
 	// takes seconds.
