@@ -15,7 +15,7 @@ var rooms = map[string]string{
 	"spf": "spf", "dkim": "dkim", "arc": "arc", "dmarc": "dmarc", "authres": "authres",
 	"mtasts": "mtasts", "tlsrpt": "tlsrpt", "bimi": "bimi", "dane": "dane", "smime": "smime",
 	"surveymail": "internal/survey", "check": "internal/check", "posture": "internal/posture",
-	"survey": "internal/survey",
+	"survey": "internal/survey", "publish": "internal/publish",
 }
 
 // TestRooms checks that every code that stands in a room's sources has its
@@ -38,7 +38,8 @@ func TestRooms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range paths {
+		templates, _ := filepath.Glob(filepath.Join("..", "..", filepath.FromSlash(dir), "templates", "*.html"))
+		for _, p := range append(paths, templates...) {
 			if strings.HasSuffix(p, "_test.go") {
 				continue
 			}
