@@ -51,13 +51,14 @@ type surveyWave struct {
 
 	mu      sync.Mutex
 	sealed  bool
-	dropped bool
 	loaded  bool      // what follows was read
 	highest int64     // number of an entry
 	stored  numberSet // entries whose result is in DuckDB
 	taken   numberSet // and those whose result was put
 	writer  *SurveyWriter
 	shapes  []AttributeShape // of a sealed wave, once somebody asked
+	version int64            // counts what was written
+	kept    map[string]any   // tables of this version
 }
 
 const waveColumns = "id, name, list, digest, attributes, facts, started, finished, sealed, entries, domains, duplicates, without, invalid"
@@ -412,7 +413,8 @@ func (s *Store) DropWave(ctx context.Context, id int64) error {
 		return err
 	}
 	w.mu.Lock()
-	w.loaded, w.dropped = false, true
+	w.loaded = false
+	w.changed()
 	w.mu.Unlock()
 	s.surveys.mu.Lock()
 	delete(s.surveys.of, id)

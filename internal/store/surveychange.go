@@ -41,6 +41,15 @@ func (s *Store) Changes(ctx context.Context, before, after int64, attribute, val
 	if err != nil {
 		return nil, err
 	}
+	b.mu.Lock()
+	version := b.version
+	b.mu.Unlock()
+	return keptTable(a, fmt.Sprintf("changes %d %d %q %q", before, version, attribute, value), func() ([]Change, error) {
+		return s.askChanges(ctx, b, a, attribute, value)
+	})
+}
+
+func (s *Store) askChanges(ctx context.Context, b, a *surveyWave, attribute, value string) ([]Change, error) {
 	narrow, args := "", []any(nil)
 	if attribute != "" {
 		i, err := a.attribute(attribute)
@@ -68,7 +77,7 @@ func (s *Store) Changes(ctx context.Context, before, after int64, attribute, val
 	for i := range counts {
 		to[i] = &counts[i]
 	}
-	err = s.query(ctx, "SELECT "+columns.String()+" FROM "+inBoth(before, after, narrow), args, func(r *sql.Rows) error { return r.Scan(to...) })
+	err := s.query(ctx, "SELECT "+columns.String()+" FROM "+inBoth(b.id, a.id, narrow), args, func(r *sql.Rows) error { return r.Scan(to...) })
 	if err != nil {
 		return nil, err
 	}

@@ -55,6 +55,7 @@ func (s *Store) AddEntries(ctx context.Context, wave int64, e []Entry) error {
 	if err == nil {
 		w.mu.Lock()
 		w.highest = max(w.highest, highest)
+		w.changed()
 		w.mu.Unlock()
 	}
 	return err
@@ -166,6 +167,7 @@ func (s *Store) SealEntries(ctx context.Context, wave int64) (Wave, error) {
 	if err == nil {
 		w.mu.Lock()
 		w.sealed = true
+		w.changed()
 		w.mu.Unlock()
 	}
 	return out, err

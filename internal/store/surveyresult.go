@@ -36,6 +36,7 @@ func (s *Store) storeResults(ctx context.Context, w *surveyWave, batch []packed,
 			w.stored.add(no)
 			w.taken.add(no)
 		}
+		w.changed()
 	})
 }
 

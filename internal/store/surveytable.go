@@ -81,14 +81,21 @@ func (s *Store) groups(ctx context.Context, facts int, q string, args []any) ([]
 // (at most 10,000, and all of those for 0), of equally frequent ones the one
 // that comes first in the alphabet. A value that is not given counts as "". Of
 // attribute "" it is one group "" of all domains, also where there are none. A
-// domain without a result is unknown in every fact. Cost: half a second for
+// domain without a result is unknown in every fact. What it gives is kept until
+// the wave changes, and not to be changed. Cost: half a second for
 // 35 facts of a million domains.
 func (s *Store) Groups(ctx context.Context, wave int64, attribute string, most int) ([]Group, error) {
 	w, err := s.survey(ctx, wave)
 	if err != nil {
 		return nil, err
 	}
-	n := len(w.facts)
+	return keptTable(w, fmt.Sprintf("groups %q %d", attribute, most), func() ([]Group, error) {
+		return s.askGroups(ctx, w, attribute, most)
+	})
+}
+
+func (s *Store) askGroups(ctx context.Context, w *surveyWave, attribute string, most int) ([]Group, error) {
+	n, wave := len(w.facts), w.id
 	if attribute == "" {
 		return s.groups(ctx, n, "SELECT '', count(*), coalesce(min(e.no), 0), coalesce(max(e.no), 0)"+tallies(n)+" FROM "+entriesWithResults(wave, "of"), nil)
 	}
@@ -116,6 +123,12 @@ func (s *Store) Bands(ctx context.Context, wave int64, attribute string, bounds 
 	if err != nil {
 		return nil, err
 	}
+	return keptTable(w, fmt.Sprintf("bands %q %v", attribute, bounds), func() ([]Group, error) {
+		return s.askBands(ctx, w, attribute, bounds)
+	})
+}
+
+func (s *Store) askBands(ctx context.Context, w *surveyWave, attribute string, bounds []float64) ([]Group, error) {
 	i, err := w.attribute(attribute)
 	if err != nil {
 		return nil, err
@@ -133,7 +146,7 @@ func (s *Store) Bands(ctx context.Context, wave int64, attribute string, bounds 
 		args[k] = bounds[k]
 	}
 	rows, err := s.groups(ctx, len(w.facts), fmt.Sprintf(`SELECT if(isnan(x), %d, %s)::VARCHAR AS band, count(*), min(e.no), max(e.no)%s FROM %s GROUP BY band`,
-		len(bounds)+1, band.String(), tallies(len(w.facts)), entriesWithResults(wave, fmt.Sprintf("numbers[%d] AS x", i))), args)
+		len(bounds)+1, band.String(), tallies(len(w.facts)), entriesWithResults(w.id, fmt.Sprintf("numbers[%d] AS x", i))), args)
 	if err != nil {
 		return nil, err
 	}
