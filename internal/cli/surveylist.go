@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -84,6 +85,8 @@ func (f *listFlags) open(e *Env, name string) (l *list, err error) {
 		if _, err = io.Copy(l.file, e.In); err != nil {
 			return nil, fmt.Errorf("standard input: %w", err)
 		}
+		// Whoever has the data folder may have to read it once more.
+		e.In = io.NewSectionReader(l.file, 0, math.MaxInt64)
 	} else {
 		l.path = e.path(name)
 		if l.file, err = os.Open(l.path); err != nil {

@@ -85,11 +85,12 @@ func newSurveyRun(e *Env) *cobra.Command {
 		if err := fetch.open(cmd, names, run.Resolver, &run.Options); err != nil {
 			return usage(err)
 		}
-		if err := reach.open(cmd.Context(), e, &run.Options, usage); err != nil {
-			return err
-		}
-		l.digest += looks(&run.Options)
 		return e.withStore(cmd.Context(), *data, true, func(st *store.Store) error {
+			// Routes are many: only who runs the survey reads them.
+			if err := reach.open(cmd.Context(), e, &run.Options, usage); err != nil {
+				return err
+			}
+			l.digest += looks(&run.Options)
 			return e.survey(cmd.Context(), st, l, run, &f, usage)
 		})
 	}
@@ -150,7 +151,7 @@ func (e *Env) survey(ctx context.Context, st *store.Store, l *list, run *survey.
 	}
 	if wave.Domains == 0 {
 		if !resumed {
-			_ = st.DropWave(context.WithoutCancel(ctx), wave.ID)
+			e.forget(ctx, st, wave)
 		}
 		return usage(fmt.Errorf("%s: no row names a domain", l.name))
 	}
@@ -236,9 +237,17 @@ func (e *Env) enter(ctx context.Context, st *store.Store, wave store.Wave, l *li
 	case ctx.Err() != nil:
 		return wave, ctx.Err()
 	case !resumed:
-		_ = st.DropWave(context.WithoutCancel(ctx), wave.ID)
+		e.forget(ctx, st, wave)
 	}
 	return wave, temporary(fmt.Errorf("%s: %w", l.name, err))
+}
+
+// forget drops a wave whose list turned out to be of no use, unless it has
+// messages already.
+func (e *Env) forget(ctx context.Context, st *store.Store, wave store.Wave) {
+	if wave.Messages == 0 {
+		_ = st.DropWave(context.WithoutCancel(ctx), wave.ID)
+	}
 }
 
 // surveyed publishes a survey that ran, and says what it found.
