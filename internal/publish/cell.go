@@ -45,6 +45,9 @@ func turns(r rune) bool {
 func clipped(s string, most int) string {
 	// A character has at most four octets: what lies beyond is not looked at.
 	s = textOf(s[:min(len(s), 4*most+utf8.UTFMax)])
+	if len(s) <= most {
+		return s
+	}
 	if utf8.RuneCountInString(s) <= most {
 		return s
 	}
@@ -56,11 +59,15 @@ func clipped(s string, most int) string {
 // as Japanese Excel takes them for the others.
 func cellOf(s string) string {
 	s = clipped(s, cellRunes-1)
-	for _, p := range [...]string{"=", "+", "-", "@", "＝", "＋", "－", "＠"} {
-		// A program may drop the spaces before it looks.
-		if strings.HasPrefix(strings.TrimLeft(s, " \u00a0\u3000\ufeff"), p) {
+	// A program may drop the spaces before it looks.
+	for _, r := range s {
+		switch r {
+		case ' ', '\u00a0', '\u3000', '\ufeff':
+			continue
+		case '=', '+', '-', '@', '＝', '＋', '－', '＠':
 			return "'" + s
 		}
+		break
 	}
 	return s
 }

@@ -1,10 +1,12 @@
 package publish
 
 import (
+	"archive/zip"
 	"fmt"
 	"io"
 	"strings"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/xuri/excelize/v2"
 
 	"sekimori/internal/locale"
@@ -267,7 +269,14 @@ func (b *workbook) finish(w io.Writer) error {
 	if err := b.file.SetDocProps(&excelize.DocProperties{Title: b.title(), Creator: "Sekimori", Language: string(b.lang)}); err != nil {
 		return err
 	}
-	_, err := b.file.WriteTo(w)
+	// The library would gather the whole file in memory before it writes; this
+	// one goes straight to where it belongs, and nothing is left to gather.
+	b.file.SetZipWriter(func(io.Writer) excelize.ZipWriter {
+		z := zip.NewWriter(w)
+		z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.DefaultCompression) })
+		return z
+	})
+	_, err := b.file.WriteTo(io.Discard)
 	return err
 }
 

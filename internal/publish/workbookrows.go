@@ -194,7 +194,7 @@ func (b *workbook) spf(r *record, problems []Problem) error {
 	if what == "" {
 		return nil
 	}
-	return b.rows[spfRows].add(b.line(r.Line), r.Name, r.Domain, b.t("publish.kind.domain"), b.t("publish.spf."+what), spfText(problems), strings.Join(r.SPF.Records, "\n"))
+	return b.rows[spfRows].add(b.line(r.Line), r.Name, r.Domain, b.t("publish.kind.domain"), b.t("publish.spf."+what), spfText(problems), records(r.SPF.Records))
 }
 
 // spfText is the sentence on what is wrong with a domain's SPF.
@@ -226,6 +226,10 @@ func (b *workbook) mail(m *store.MailResult, of *owner) error {
 		word(m.SMIME), word(then.SPF), word(then.DKIM), word(then.DMARC), b.t("publish.basis."+basis), word(m.Now.SPF), word(m.Now.DKIM), word(m.Now.DMARC))
 }
 
+// records are the records of a domain in a cell. They may be as long as their
+// owner likes, which a sheet of a million of them may not.
+func records(r []string) string { return clipped(strings.Join(r, " | "), 1000) }
+
 // domain writes an entry of the list.
 func (b *workbook) domain(r *record) error {
 	values := make([]any, 0, len(b.rows[domainRows].heads))
@@ -240,6 +244,6 @@ func (b *workbook) domain(r *record) error {
 	if len(r.SPF.Records) > 0 {
 		lookups = r.SPF.Lookups
 	}
-	values = append(values, r.DMARC.Policy, r.all(), lookups, strings.Join(r.SPF.Records, "\n"), strings.Join(r.DMARC.Records, "\n"), r.codes(), r.Result.At)
+	values = append(values, r.DMARC.Policy, r.all(), lookups, records(r.SPF.Records), records(r.DMARC.Records), r.codes(), r.Result.At)
 	return b.rows[domainRows].add(values...)
 }
