@@ -46,6 +46,7 @@ func (e *emitter) numbers(s *survey.Summary) {
 	e.member("domains", w.Domains)
 	e.member("measured", s.Measured())
 	e.member("unanswered", w.Unanswered)
+	e.member("questions", w.Questions)
 	e.member("entries", w.Entries)
 	e.member("duplicates", w.Duplicates)
 	e.member("without_domain", w.Without)

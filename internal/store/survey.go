@@ -77,8 +77,8 @@ func scanWave(row scanner) (w Wave, err error) {
 
 // count fills in how many results and messages the wave has.
 func (w *Wave) count(ctx context.Context, from asker) error {
-	return from.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), count(*) FILTER (unanswered), (SELECT count(*) FROM survey_mail WHERE wave = %d) FROM survey_result WHERE wave = %[1]d", w.ID)).
-		Scan(&w.Measured, &w.Unanswered, &w.Messages)
+	return from.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*), count(*) FILTER (unanswered), coalesce(sum(questions), 0)::BIGINT, (SELECT count(*) FROM survey_mail WHERE wave = %d) FROM survey_result WHERE wave = %[1]d", w.ID)).
+		Scan(&w.Measured, &w.Unanswered, &w.Questions, &w.Messages)
 }
 
 // sometime is a stored time, of which 1970 means never.
@@ -237,14 +237,14 @@ func (s *Store) Waves(ctx context.Context) ([]Wave, error) {
 	for i := range out {
 		at[out[i].ID] = &out[i]
 	}
-	err = s.run(ctx, `SELECT wave, count(*), count(*) FILTER (unanswered), 0 FROM survey_result GROUP BY wave
-		UNION ALL SELECT wave, 0, 0, count(*) FROM survey_mail GROUP BY wave`, nil, func(r *sql.Rows) error {
-		var id, measured, unanswered, messages int64
-		if err := r.Scan(&id, &measured, &unanswered, &messages); err != nil {
+	err = s.run(ctx, `SELECT wave, count(*), count(*) FILTER (unanswered), sum(questions)::BIGINT, 0 FROM survey_result GROUP BY wave
+		UNION ALL SELECT wave, 0, 0, 0, count(*) FROM survey_mail GROUP BY wave`, nil, func(r *sql.Rows) error {
+		var id, measured, unanswered, questions, messages int64
+		if err := r.Scan(&id, &measured, &unanswered, &questions, &messages); err != nil {
 			return err
 		}
 		if w := at[id]; w != nil {
-			w.Measured, w.Unanswered, w.Messages = w.Measured+measured, w.Unanswered+unanswered, w.Messages+messages
+			w.Measured, w.Unanswered, w.Questions, w.Messages = w.Measured+measured, w.Unanswered+unanswered, w.Questions+questions, w.Messages+messages
 		}
 		return nil
 	})

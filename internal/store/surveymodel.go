@@ -38,7 +38,9 @@ type Wave struct {
 	// Measured counts the domains that have a result, and Unanswered those of
 	// them of which nothing could be learnt.
 	Measured, Unanswered int64
-	Messages             int64 // that "survey mail" put in
+	// Questions counts what was put to the resolver for the results.
+	Questions int64
+	Messages  int64 // that "survey mail" put in
 }
 
 // Entry is a row of the list.
