@@ -91,6 +91,9 @@ type shareView struct {
 	// Percent is the share, a dash where nothing is known; Interval is its 95 %
 	// interval, Of the fraction behind it.
 	Percent, Interval, Of string
+	// Hidden words how many are unknown, and says so where that is most of
+	// them; "" for none.
+	Hidden string
 }
 
 func shareViewOf(l locale.Lang, s survey.Share) shareView {
@@ -100,6 +103,12 @@ func shareViewOf(l locale.Lang, s survey.Share) shareView {
 	}
 	if low, high, ok := s.Interval(); ok {
 		v.Interval = textOf(l, "web.survey.interval", "low_share", low, "high_share", high)
+	}
+	switch {
+	case s.Unknown > s.Known():
+		v.Hidden = textOf(l, "web.survey.unknown-most", "n", s.Unknown)
+	case s.Unknown > 0:
+		v.Hidden = textOf(l, "web.survey.unknown-n", "n", s.Unknown)
 	}
 	v.Of = textOf(l, "web.survey.of", "yes", s.Yes, "known", s.Known())
 	return v
