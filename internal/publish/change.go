@@ -56,5 +56,5 @@ func Points(p float64) string {
 // columns.
 func lineHeight(s string, width int) float64 {
 	lines := (uniseg.StringWidth(s)*21/20 + width - 1) / max(width, 1)
-	return float64(14*max(lines, 1) + 4)
+	return float64(13*max(lines, 1) + 3)
 }

@@ -18,6 +18,10 @@ const meansWidth = 78
 // cannot be read.
 const chartRows = 60
 
+// changeRows is how many facts the chart of changes shows: those that go on
+// one page.
+const changeRows = 15
+
 // figures builds the sheets with the figures.
 func (b *workbook) figures() error {
 	for _, build := range []func() error{b.overview, b.attributes, b.combinations, b.changes, b.allFigures, b.method} {
@@ -168,8 +172,12 @@ func (b *workbook) stacked(sheet, cell, title string, head, first, last, categor
 // clustered draws shares beside each other, from 0 to 100 %.
 func (b *workbook) clustered(sheet, cell, title string, head, first, last, categories int, bars []bar, width, height uint) error {
 	gap, zero, one := uint(60), 0.0, 1.0
+	shares := series(sheet, head, first, last, categories, bars)
+	for i := range shares {
+		shares[i].DataLabel.Font.Color = inkText // beside the bar
+	}
 	return b.file.AddChart(sheet, cell, &excelize.Chart{
-		Type: excelize.Bar, Series: series(sheet, head, first, last, categories, bars), GapWidth: &gap,
+		Type: excelize.Bar, Series: shares, GapWidth: &gap,
 		Title: chartTitle(title), Legend: excelize.ChartLegend{Position: "bottom"}, Dimension: excelize.ChartDimension{Width: width, Height: height},
 		XAxis:    excelize.ChartAxis{ReverseOrder: true, TickLabelSkip: 1, Font: axis(9)},
 		YAxis:    excelize.ChartAxis{Font: axis(9), NumFmt: excelize.ChartNumFmt{CustomNumFmt: "0%"}, MajorGridLines: true, Minimum: &zero, Maximum: &one},
@@ -392,7 +400,7 @@ func (b *workbook) changes() error {
 	b.freeze(name, 1, first)
 	b.pageBreak(name, row+2)
 	if b.err == nil && row > first {
-		b.err = b.clustered(name, fmt.Sprintf("A%d", row+2), b.t("publish.chart.change"), first, first+1, row, 1, []bar{{4, inkPale}, {7, inkBlue}}, 1100, uint(130+17*(row-first)))
+		b.err = b.clustered(name, fmt.Sprintf("A%d", row+2), b.t("publish.chart.change"), first, first+1, min(row, first+changeRows), 1, []bar{{4, inkPale}, {7, inkBlue}}, 1100, uint(130+32*min(row-first, changeRows)))
 	}
 	return b.err
 }
