@@ -101,7 +101,7 @@ func TestSurveyDownloads(t *testing.T) {
 		"survey-by.csv?wave=2026-11&attribute==sector":                                                  {"city,2,SPF,1,0,1,1.000000", "town,1,later,0,0,1,,,"},
 		"survey-by.csv?wave=2026-11":                                                                    {"all,3,SPF,2,0,1"},
 		"survey-problems.csv?wave=2026-11":                                                              {"posture.dmarc-missing", "0.333333"},
-		"survey-changes.csv?wave=2026-11&other=2025-11":                                                 {"DMARC,0.000000,0,1,0.333333,1,3,"},
+		"survey-changes.csv?wave=2026-11&other=2025-11":                                                 {"DMARC,0.000000,0,1,1.000000,1,1,"},
 		"survey-moved.csv?wave=2026-11&other=2025-11&fact=dmarc&from=no&to=yes":                         {"2,架空市,b.example,DMARC,No,Yes"},
 		"survey-combinations.csv?wave=2026-11":                                                          {"none,pass,pass,pass,2,1.000000"},
 		"survey-mail.csv?wave=2026-11":                                                                  {"1,'@x,'=1+1,2026-10-01 00:00:00,none,,,,pass,pass,pass,"},
