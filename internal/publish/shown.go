@@ -29,6 +29,10 @@ var topics = [...]struct {
 	{"kind", []posture.Fact{posture.FactExists, posture.FactSendsMail, posture.FactMX, posture.FactNullMX, posture.FactSPFNobody}},
 }
 
+// profilePrefix begins the facts that are requirements of somebody's, taken
+// together.
+const profilePrefix = "profile_"
+
 // headlines are the facts that the tables by attribute show; the whole is in
 // summary.json.
 var headlines = [...]posture.Fact{posture.FactSPF, posture.FactSPFValid, posture.FactDMARC, posture.FactDMARCEnforced, posture.FactSPFDMARC, posture.FactDKIM, posture.FactProtected}
@@ -74,7 +78,7 @@ func (v view) topics() []topic {
 	for i, f := range v.Wave.Facts {
 		switch {
 		case seen[i]:
-		case strings.HasPrefix(f, "profile_"):
+		case strings.HasPrefix(f, profilePrefix):
 			profiles = append(profiles, i)
 		default:
 			rest = append(rest, i)
@@ -278,6 +282,9 @@ func (v view) notes(version string) []string {
 		out = append(out, v.t("publish.note.unfinished", "left", left))
 	}
 	out = append(out, v.t("publish.note.kinds"), v.t("publish.note.dkim"), v.t("publish.note.interval"))
+	if slices.ContainsFunc(w.Facts, func(f string) bool { return strings.HasPrefix(f, profilePrefix) }) {
+		out = append(out, v.t("publish.note.profiles"))
+	}
 	if names := v.unseen(); len(names) > 0 && v.Measured() > 0 {
 		out = append(out, v.t("publish.note.unseen", "facts", names))
 	}
