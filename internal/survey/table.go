@@ -308,7 +308,7 @@ func orderGroups(groups []store.Group) {
 // arranged tells whether the domains of each group stand together in the list,
 // give or take some.
 func arranged(groups []store.Group) bool {
-	var domains, span int64
+	var spans, first, last int64
 	for _, g := range groups {
 		if g.Value == "" {
 			continue
@@ -316,10 +316,13 @@ func arranged(groups []store.Group) bool {
 		if g.First <= 0 || g.Last < g.First {
 			return false
 		}
-		domains += g.Domains
-		span += g.Last - g.First + 1
+		if first == 0 {
+			first = g.First
+		}
+		first, last = min(first, g.First), max(last, g.Last)
+		spans += g.Last - g.First + 1
 	}
-	return span*2 <= domains*3
+	return spans*2 <= (last-first+1)*3
 }
 
 // shares are the tallies of a group, of which there are n.
