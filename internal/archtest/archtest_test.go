@@ -5,6 +5,7 @@ package archtest
 import (
 	"go/build"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -70,6 +71,9 @@ func TestLayers(t *testing.T) {
 		}
 		if name := d.Name(); path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules" || name == "dist") {
 			return filepath.SkipDir
+		}
+		if _, err := os.Stat(filepath.Join(path, "go.mod")); path != root && err == nil {
+			return filepath.SkipDir // another module, such as a peer that a benchmark built
 		}
 		pkg, err := build.ImportDir(path, 0)
 		if _, none := err.(*build.NoGoError); none {
