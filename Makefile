@@ -1,4 +1,4 @@
-# make run builds everything and serves the dashboard with a month of example reports.
+# make run builds everything and serves the dashboard with a month of example reports and a survey.
 # make test runs every test; SEKIMORI_REQUIRE=all makes a missing peer a failure.
 
 GO       ?= go
@@ -11,7 +11,8 @@ FUZZTIME ?= 60s
 .PHONY: run build ui test lint bench fuzz check-ui clean
 
 run: build examples/month
-	@test -e $(DATA)/state.sqlite || bin/sekimori import --data $(DATA) examples/month/reports || test $$? -eq 1
+	@test -e $(DATA)/state.sqlite || { bin/sekimori import --data $(DATA) examples/month/reports || test $$? -eq 1; \
+	  bin/sekimori survey run examples/month/survey/municipalities.csv --name 2026-09 --retries 0 --zone examples/month/survey/zone --data $(DATA); }
 	bin/sekimori serve --data $(DATA) --listen $(LISTEN) --zone examples/month/zone
 
 build: ui
@@ -29,7 +30,7 @@ $(UI)/node_modules/.package-lock.json: $(UI)/package.json $(UI)/package-lock.jso
 $(UI)/dist/.vite/manifest.json: $(UI)/node_modules/.package-lock.json $(UI_SOURCES)
 	cd $(UI) && npm run build
 
-examples/month: $(wildcard examples/generate/*.go)
+examples/month: $(wildcard examples/generate/*.go examples/sector/*.go)
 	$(GO) run ./examples/generate -out examples/month
 	@touch examples/month
 
