@@ -56,6 +56,9 @@ func (r *Recorded) IsZero() bool { return r.SPF == "" && r.DKIM == "" && r.DMARC
 // that writes no such field, and leaves those of others in place, cannot be
 // told from one that does; then name the server.
 //
+// A message without any Received field passed no border; the topmost field is
+// believed then.
+//
 // Of several fields, those that belong with the border's name come first, then
 // those nearest above it; a method counts as in the first field that has it. A field
 // without authserv-id, as Microsoft writes it, is the border's.
@@ -141,13 +144,21 @@ func (r *recorder) read(h message.Header) {
 		}
 	}
 	if len(r.hops) == 1 {
-		// No server left a trace. Only a name that was given can tell whose
-		// fields these are.
-		for i := range r.fields {
-			r.fields[i].hop = 1
-		}
+		r.untraced()
 	}
 	r.choose()
+}
+
+// untraced prepares the fields of a message without any Received field. It
+// passed no border behind which a sender could have written: every server adds
+// one. The field on top is believed, with those of its server; those below a
+// sender's field only where none stands above it.
+func (r *recorder) untraced() {
+	for i := range r.fields {
+		n := &r.fields[i]
+		n.hop = 1
+		n.late = n.late && !r.fields[0].late
+	}
 }
 
 // senderField tells fields of a message as it was sent: below the first of
@@ -188,6 +199,17 @@ func (r *recorder) choose() {
 		}
 	}
 	own := append(above, below...)
+	if len(own) == 0 && len(r.ids) == 0 && within(r.by, "outlook.com") {
+		// Microsoft writes no name, and writes its field always: this one.
+		for _, n := range all {
+			if n.hop == 1 && !n.late && n.host == "" && n.results != nil {
+				n.host = r.by
+				own = append(own, n)
+				r.other--
+				break
+			}
+		}
+	}
 	id, found := "", false
 	for _, want := range []func(noted) bool{
 		func(n noted) bool { return n.results != nil && sameHost(n.host, r.by) },
@@ -204,7 +226,7 @@ func (r *recorder) choose() {
 	for _, n := range own {
 		// Gmail's Received-SPF names no receiver, and not all put the same name
 		// into both fields.
-		if n.results == nil && n.host == "" && n.hop == 1 || sameHost(n.host, id) || related(n.host, id) {
+		if n.results == nil && n.host == "" && n.hop == 1 || n.host == id || sameHost(n.host, id) || related(n.host, id) {
 			r.fields = append(r.fields, n)
 		} else {
 			r.other++
@@ -246,7 +268,7 @@ func (r *recorder) owned(n noted) bool {
 		return r.named(host)
 	}
 	switch {
-	case n.hop == 0:
+	case n.hop == 0 || len(r.hops) == 1:
 		return true
 	case n.hop > 1:
 		return false

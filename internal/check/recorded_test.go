@@ -132,8 +132,31 @@ func TestRecord(t *testing.T) {
 			ids: []string{"lists.relay.example"},
 			spf: "pass", dkim: "pass", dma: "pass", host: "lists.relay.example", ignored: 1,
 		},
-		"no trace, no belief": {
-			header:  "Authentication-Results: mx.receiver.example; spf=pass smtp.mailfrom=city.example; dkim=pass header.d=city.example; dmarc=pass\n" + unsigned,
+		"no trace: the topmost is believed": {
+			header: "Authentication-Results: mx.receiver.example; spf=pass smtp.mailfrom=city.example; dkim=none\nAuthentication-Results: mail.city.example; dmarc=pass\n" +
+				unsigned + "Authentication-Results: mx.receiver.example; dmarc=pass\n",
+			spf: "pass", dkim: "none", host: "mx.receiver.example", ignored: 2,
+		},
+		"no trace, the field at the end of the header": {
+			header: unsigned + "Authentication-Results: mx.receiver.example; spf=permerror smtp.mailfrom=city.example; dkim=none; dmarc=none\n",
+			spf:    "permerror", dkim: "none", dma: "none", host: "mx.receiver.example",
+		},
+		"no trace, no name": {
+			header: "Authentication-Results: spf=pass smtp.mailfrom=city.example; dkim=none; dmarc=bestguesspass action=none header.from=city.example\n" + unsigned,
+			spf:    "pass", dkim: "none", dma: "bestguesspass",
+		},
+		"no trace and another name": {
+			header:  "Authentication-Results: mail.city.example; spf=pass smtp.mailfrom=city.example; dkim=none; dmarc=pass\n" + unsigned,
+			ids:     []string{"mx.receiver.example"},
+			ignored: 1,
+		},
+		"microsoft below its only Received": {
+			header: "Received: from mail.city.example (192.0.2.10) by SG2PEPF000B66CA.mail.protection.outlook.com (10.167.240.1) with Microsoft SMTP Server id 15.20; Sun, 1 Nov 2026 17:00:03 +0000\n" +
+				"Authentication-Results: spf=pass (sender IP is 192.0.2.10) smtp.mailfrom=city.example; dkim=none (message not signed) header.d=none;dmarc=bestguesspass action=none header.from=city.example\n" + unsigned,
+			spf: "pass", dkim: "none", dma: "bestguesspass", host: "SG2PEPF000B66CA.mail.protection.outlook.com",
+		},
+		"a nameless field below the Received of another": {
+			header:  "Received: from mail.city.example (192.0.2.10) by mx.receiver.example with ESMTP; Sun, 1 Nov 2026 17:00:03 +0000\nAuthentication-Results: spf=pass smtp.mailfrom=city.example; dmarc=pass\n" + unsigned,
 			ignored: 1,
 		},
 		"no trace, but the name": {
