@@ -13,7 +13,7 @@ import (
 // usable ones, and they, the MX records and the hosts' addresses are secure.
 //
 // A frugal inspection does not ask for TLSA records where the MX records are
-// not secure: they would have no effect.
+// insecure or bogus: they would have no effect.
 type DANE struct {
 	Topic
 	Hosts []DANEHost `json:"hosts"`
@@ -51,7 +51,7 @@ func (in *inspection) inspectDANE(ctx context.Context, f first) {
 	case in.o.Frugal && mx == dns.Insecure:
 		d.Present, d.Valid = No, No
 		return
-	case in.o.Frugal && mx != dns.Secure:
+	case in.o.Frugal && mx == dns.Bogus:
 		return
 	}
 	var hosts []*Host

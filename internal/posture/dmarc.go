@@ -2,6 +2,7 @@ package posture
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"sekimori/dmarc"
@@ -45,6 +46,7 @@ type DMARC struct {
 	Enforced State `json:"enforced"`
 
 	record    *dmarc.Record
+	none      bool         // the domain has no record of its own, though what is above is not known
 	meant     string       // the policy of a record whose slip keeps it out of force
 	orgPolicy dmarc.Policy // of the organizational domain; empty where that has no record
 }
@@ -80,8 +82,11 @@ func (in *inspection) inspectDMARC(ctx context.Context) {
 	if err == nil {
 		d.Records = texts(dmarcRecords(own.Records))
 	}
+	if found.Err != nil {
+		d.none = dns.Absent(err) || err == nil && len(d.Records) == 0
+	}
 	switch {
-	case found.Err != nil:
+	case found.Err != nil && !in.unreachableAbove(ctx, b, found.Err):
 		d.Present, d.Valid = Unknown, Unknown
 		return
 	case found.Record == nil && len(d.Records) == 0:
@@ -117,6 +122,35 @@ func (in *inspection) inspectDMARC(ctx context.Context) {
 	d.RUA = in.destinations(ctx, &v, at, r, "rua")
 	d.RUF = in.destinations(ctx, &v, at, r, "ruf")
 	in.lintDMARC(at, own.Records)
+}
+
+// unreachableAbove reports whether a walk failed only because the resolver does
+// not reach the public suffixes above the domain at all, while it has the answers
+// of everything below: it serves some zones of its own, as in a closed network,
+// and in that DNS no suffix has a policy to inherit. A suffix that answers
+// anything may be hiding one.
+func (in *inspection) unreachableAbove(ctx context.Context, b *budget, err error) bool {
+	var failure *dns.Failure
+	if !errors.As(err, &failure) {
+		return false
+	}
+	at, bad := domain.Parse(strings.TrimPrefix(failure.Name, "_dmarc."))
+	if bad != nil || at == in.name || !at.IsPublicSuffix() {
+		return false
+	}
+	for ; !at.IsZero(); at = at.Parent() {
+		a, err := b.Lookup(ctx, "_dmarc."+at.String(), dns.TXT)
+		switch {
+		case dns.Absent(err), err == nil && len(dmarcRecords(a.Records)) == 0:
+			continue
+		case err == nil:
+			return false
+		}
+		if _, err := b.Lookup(ctx, at.String(), dns.NS); err == nil || dns.Absent(err) {
+			return false
+		}
+	}
+	return true
 }
 
 // dmarcRecords are the texts that are records, or were meant to be.

@@ -115,7 +115,7 @@ func (p *Posture) Fact(f Fact) State {
 	case FactDMARC:
 		return known(p.DMARC.Present)
 	case FactDMARCOwn:
-		if p.DMARC.Inherited == Yes {
+		if p.DMARC.Inherited == Yes || p.DMARC.none {
 			return No
 		}
 		return And(p.DMARC.Present, not(p.DMARC.Inherited))

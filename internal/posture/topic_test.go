@@ -481,3 +481,28 @@ func TestInheritedBIMI(t *testing.T) {
 		t.Error("no findings")
 	}
 }
+
+// TestSuffixUnreachable: behind a resolver that serves some zones and reaches no
+// suffix, what is published is known; a suffix that answers may hide a policy.
+func TestSuffixUnreachable(t *testing.T) {
+	const (
+		mx    = "x.example. IN MX 1 m.x.example.\nm.x.example. IN A 192.0.2.1\n"
+		fails = "_dmarc.example. IN TYPE65280 \\# 0\n"
+		gone  = fails + "example. IN TYPE65280 \\# 0\n"
+	)
+	for _, tt := range []struct {
+		zone       string
+		dmarc, own State
+	}{
+		{mx, No, No},
+		{mx + gone, No, No},
+		{mx + fails + "example. IN NS ns.example.", Unknown, No},
+		{mx + gone + "_dmarc.x.example. IN TYPE65280 \\# 0", Unknown, Unknown},
+		{mx + gone + "_dmarc.x.example. IN TXT \"v=DMARC1; p=reject\"", Yes, Yes},
+	} {
+		p := inspectZone(t, tt.zone, Options{Frugal: true})
+		if dmarc, own := p.Fact(FactDMARC), p.Fact(FactDMARCOwn); dmarc != tt.dmarc || own != tt.own {
+			t.Errorf("%q: dmarc %s, own %s; want %s, %s", tt.zone, dmarc, own, tt.dmarc, tt.own)
+		}
+	}
+}
