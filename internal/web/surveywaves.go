@@ -55,13 +55,12 @@ type waveLine struct {
 // waveHead is what every page of a wave begins with.
 type waveHead struct {
 	store.Wave
-	URL, File         string
-	StartedAt, Ended  moment
-	Progress          *progress
-	Tabs              []tab
-	Compared          bool // there is another wave to compare with
-	Answered          int64
-	unfinished, ready bool
+	URL, File        string
+	StartedAt, Ended moment
+	Progress         *progress
+	Tabs             []tab
+	Compared         bool // there is another wave to compare with
+	Answered         int64
 }
 
 type tab struct {
