@@ -23,6 +23,11 @@ const ownerWait = 30 * time.Second
 // whole command to the process that owns the folder. With create false a
 // folder that does not exist is an error instead of a new one.
 func (e *Env) withStore(ctx context.Context, dir string, create bool, work func(*store.Store) error) error {
+	return e.withStoreOf(ctx, dir, create, store.Options{}, work)
+}
+
+// withStoreOf is withStore with options for a folder that is not open yet.
+func (e *Env) withStoreOf(ctx context.Context, dir string, create bool, o store.Options, work func(*store.Store) error) error {
 	if e.shared != nil {
 		return work(e.shared)
 	}
@@ -32,7 +37,7 @@ func (e *Env) withStore(ctx context.Context, dir string, create bool, work func(
 	}
 	deadline := time.Now().Add(ownerWait)
 	for {
-		st, err := store.Open(ctx, dir, store.Options{})
+		st, err := store.Open(ctx, dir, o)
 		if err == nil {
 			return e.own(dir, st, work)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -85,7 +86,10 @@ func newSurveyRun(e *Env) *cobra.Command {
 		if err := fetch.open(cmd, names, run.Resolver, &run.Options); err != nil {
 			return usage(err)
 		}
-		return e.withStore(cmd.Context(), *data, true, func(st *store.Store) error {
+		return e.withStoreOf(cmd.Context(), *data, true, store.Options{Memory: surveyDatabase}, func(st *store.Store) error {
+			if e.shared == nil { // the process is there for this alone
+				defer debug.SetGCPercent(debug.SetGCPercent(surveyGC))
+			}
 			// Routes are many: only who runs the survey reads them.
 			if err := reach.open(cmd.Context(), e, &run.Options, usage); err != nil {
 				return err
@@ -125,10 +129,24 @@ func checkWaveName(name string) error {
 	return nil
 }
 
+// Memory of a survey does not depend on how many domains it has.
+const (
+	// surveyDatabase is what DuckDB may have, in octets. It fills its share with
+	// what it wrote, which nobody reads before the end.
+	surveyDatabase = 96 << 20
+	// surveyAnswers is for answers that are kept, in octets: those of some
+	// thousand domains. What many domains have in common is asked for all the
+	// time, and stays; the rest is asked for once.
+	surveyAnswers = 8 << 20
+	// surveyGC lets garbage grow to twice of what is in use before it is
+	// collected: little is in use for long, and much is garbage.
+	surveyGC = 200
+)
+
 // surveyResolver sizes the resolver for so many domains at a time: those that
 // do not answer keep their questions on the way for seconds.
 func surveyResolver(domains int) resolve.Options {
-	return resolve.Options{Concurrency: min(max(64, 8*domains), 4096)}
+	return resolve.Options{Concurrency: min(max(64, 8*domains), 4096), Memory: surveyAnswers}
 }
 
 // survey runs a survey in an opened data folder.

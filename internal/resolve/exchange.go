@@ -2,14 +2,12 @@ package resolve
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -49,6 +47,9 @@ var (
 	errCase   = errors.New("answer does not keep the question's case")
 )
 
+// datagram has room for any answer over UDP that fits what we ask for, and more.
+type datagram [4096]byte
+
 // maxForged is how many datagrams are passed over before TCP.
 const maxForged = 32
 
@@ -56,16 +57,10 @@ const maxForged = 32
 // fit or cannot be trusted. A refusal, or another error, means that another
 // server, or a later time, may know more. With unchecked the server is asked
 // not to validate.
-func (r *Resolver) try(ctx context.Context, s server, k key, unchecked bool) (*mdns.Msg, error) {
-	q := new(mdns.Msg)
-	q.RecursionDesired = true
-	q.AuthenticatedData = true // RFC 6840 §5.7: we understand the AD bit
-	q.CheckingDisabled = unchecked
-	q.SetEdns0(bufferSize, false)
-	m, err := r.send(ctx, s, k, q)
+func (r *Resolver) try(end time.Time, s server, k key, unchecked bool) (*mdns.Msg, error) {
+	m, err := r.send(end, s, k, unchecked, true)
 	if err == nil && len(m.Answer) == 0 && (m.Rcode == mdns.RcodeFormatError || m.Rcode == mdns.RcodeNotImplemented || m.Rcode == mdns.RcodeBadVers) {
-		q.Extra = nil // a server from before EDNS (RFC 6891 §7)
-		m, err = r.send(ctx, s, k, q)
+		m, err = r.send(end, s, k, unchecked, false) // a server from before EDNS (RFC 6891 §7)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("server %s: %w", s.addr, err)
@@ -98,16 +93,11 @@ func lame(m *mdns.Msg) bool {
 }
 
 // send makes one exchange over UDP, or else over TCP.
-func (r *Resolver) send(ctx context.Context, s server, k key, q *mdns.Msg) (*mdns.Msg, error) {
-	q.Question = []mdns.Question{{Name: rr.Present(k.name), Qtype: k.typ, Qclass: mdns.ClassINET}}
-	q.Id = mdns.Id()
-	out, err := q.Pack()
-	if err != nil {
-		return nil, err
-	}
+func (r *Resolver) send(end time.Time, s server, k key, unchecked, edns bool) (*mdns.Msg, error) {
+	out := query(k, unchecked, edns)
 	question := out[12 : 12+len(k.name)+1+4]
 	mix(question[:len(k.name)])
-	m, err := r.overUDP(ctx, s, out, question)
+	m, err := r.overUDP(end, s, out, question)
 	if err == nil && !m.Truncated {
 		return m, nil
 	}
@@ -116,12 +106,12 @@ func (r *Resolver) send(ctx context.Context, s server, k key, q *mdns.Msg) (*mdn
 	}
 	keepsNot := err == errCase
 	binary.BigEndian.PutUint16(out, mdns.Id())
-	m, err = r.overTCP(ctx, s, out, question)
-	if err != nil && keepsNot && ctx.Err() == nil {
+	m, err = r.overTCP(end, s, out, question)
+	if err != nil && keepsNot && !over(end) {
 		// A forwarder that turns names to small letters and knows no TCP.
 		settle(question)
 		binary.BigEndian.PutUint16(out, mdns.Id())
-		if m, err = r.overUDP(ctx, s, out, question); err == nil && m.Truncated {
+		if m, err = r.overUDP(end, s, out, question); err == nil && m.Truncated {
 			return nil, errors.New("answer cut short, and no TCP")
 		}
 		return m, err
@@ -130,6 +120,30 @@ func (r *Resolver) send(ctx context.Context, s server, k key, q *mdns.Msg) (*mdn
 		err = errors.New("answer cut short over TCP")
 	}
 	return m, err
+}
+
+// query writes a question (RFC 1035 §4.1), with the EDNS options (RFC 6891 §6.1)
+// where edns says so.
+func query(k key, unchecked, edns bool) []byte {
+	const recursionDesired, authenticData, checkingDisabled = 0x01, 0x20, 0x10
+	out := make([]byte, 12, 12+len(k.name)+5+11)
+	binary.BigEndian.PutUint16(out, mdns.Id())
+	out[2] = recursionDesired
+	out[3] = authenticData // RFC 6840 §5.7: we understand the AD bit
+	if unchecked {
+		out[3] |= checkingDisabled
+	}
+	out[5] = 1 // question
+	out = append(append(out, k.name...), 0)
+	out = binary.BigEndian.AppendUint16(out, k.typ)
+	out = binary.BigEndian.AppendUint16(out, mdns.ClassINET)
+	if edns {
+		out[11] = 1 // additional record: of the root, no flags, no options
+		out = binary.BigEndian.AppendUint16(append(out, 0), mdns.TypeOPT)
+		out = binary.BigEndian.AppendUint16(out, bufferSize)
+		out = append(out, 0, 0, 0, 0, 0, 0)
+	}
+	return out
 }
 
 // mix turns letters of a name in wire form to capitals by chance.
@@ -151,25 +165,22 @@ func mix(wire []byte) {
 	}
 }
 
-// until is when one try of a server ends.
-func (r *Resolver) until(ctx context.Context) time.Time {
-	t := time.Now().Add(r.o.Timeout)
-	if d, ok := ctx.Deadline(); ok && d.Before(t) {
-		return d
-	}
-	return t
-}
+// over reports whether the time for a question has run out.
+func over(end time.Time) bool { return !time.Now().Before(end) }
 
-func (r *Resolver) dial(ctx context.Context, network string, s server) (net.Conn, error) {
-	end := r.until(ctx)
+// dial opens a way to a server for one try, which ends by itself.
+func (r *Resolver) dial(end time.Time, network string, s server) (net.Conn, error) {
+	if t := time.Now().Add(r.o.Timeout); t.Before(end) {
+		end = t
+	}
 	var c net.Conn
 	var err error
-	if at, perr := netip.ParseAddrPort(s.addr); perr == nil && network == "udp" {
+	if network == "udp" && s.udp != nil {
 		// Nothing is waited for: a Dialer would make timers and contexts for it.
-		c, err = net.DialUDP(network, nil, net.UDPAddrFromAddrPort(at))
+		c, err = net.DialUDP(network, nil, s.udp)
 	} else {
 		d := net.Dialer{Deadline: end}
-		c, err = d.DialContext(ctx, network, s.addr)
+		c, err = d.Dial(network, s.addr)
 	}
 	if err != nil {
 		return nil, err
@@ -182,8 +193,8 @@ func (r *Resolver) dial(ctx context.Context, network string, s server) (net.Conn
 }
 
 // overUDP sends a datagram and waits for its answer, passing over what is none.
-func (r *Resolver) overUDP(ctx context.Context, s server, out, question []byte) (*mdns.Msg, error) {
-	c, err := r.dial(ctx, "udp", s) // a socket, and so a port, of its own
+func (r *Resolver) overUDP(end time.Time, s server, out, question []byte) (*mdns.Msg, error) {
+	c, err := r.dial(end, "udp", s) // a socket, and so a port, of its own
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +202,11 @@ func (r *Resolver) overUDP(ctx context.Context, s server, out, question []byte) 
 	if _, err := c.Write(out); err != nil {
 		return nil, err
 	}
-	in := make([]byte, 4096)
+	// What is taken out of a message does not point into its octets, so that
+	// these serve the next.
+	buf := r.datagrams.Get().(*datagram)
+	defer r.datagrams.Put(buf)
+	in := buf[:]
 	for range maxForged {
 		n, err := c.Read(in)
 		if err != nil {
@@ -216,8 +231,8 @@ func (r *Resolver) overUDP(ctx context.Context, s server, out, question []byte) 
 }
 
 // overTCP makes the exchange over TCP (RFC 7766).
-func (r *Resolver) overTCP(ctx context.Context, s server, out, question []byte) (*mdns.Msg, error) {
-	c, err := r.dial(ctx, "tcp", s)
+func (r *Resolver) overTCP(end time.Time, s server, out, question []byte) (*mdns.Msg, error) {
+	c, err := r.dial(end, "tcp", s)
 	if err != nil {
 		return nil, err
 	}

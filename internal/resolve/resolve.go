@@ -81,9 +81,11 @@ type Resolver struct {
 	servers []server
 	first   atomic.Uint32 // index of the server that answered last
 	slots   chan struct{}
-	cache   *cache
-	mu      sync.Mutex
-	flights map[key]*flight
+	// datagrams are buffers for answers, *datagram.
+	datagrams sync.Pool
+	cache     *cache
+	mu        sync.Mutex
+	flights   map[key]*flight
 }
 
 type key struct {
@@ -122,6 +124,7 @@ func New(o Options) (*Resolver, error) {
 		o.Memory = 64 << 20
 	}
 	r := &Resolver{o: o, slots: make(chan struct{}, o.Concurrency), cache: newCache(o.Entries, o.Memory), flights: map[key]*flight{}}
+	r.datagrams.New = func() any { return new(datagram) }
 	if r.began = time.Now(); o.Now != nil {
 		r.began = o.Now()
 	}
@@ -137,7 +140,7 @@ func New(o Options) (*Resolver, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.servers = append(r.servers, server{addr, o.TrustAD || loopback(addr)})
+		r.servers = append(r.servers, newServer(addr, o.TrustAD || loopback(addr)))
 	}
 	return r, nil
 }
@@ -226,9 +229,9 @@ func (r *Resolver) ask(ctx context.Context, k key, t dns.Type) (*flight, error) 
 
 func (r *Resolver) fly(k key, t dns.Type, f *flight) {
 	defer func() { <-r.slots }()
-	ctx, cancel := context.WithTimeout(context.Background(), r.o.Deadline)
-	defer cancel()
-	a, err := r.resolve(ctx, k)
+	// A point in time, and no context: the tries end by their own deadlines, and
+	// a timer for each question costs.
+	a, err := r.resolve(time.Now().Add(r.o.Deadline), k)
 	keep := a.TTL
 	switch {
 	case err == nil:
@@ -255,10 +258,10 @@ func (r *Resolver) land(k key, f *flight) {
 
 // resolve asks, and follows aliases that the servers left to us. The error
 // wraps one of dns's.
-func (r *Resolver) resolve(ctx context.Context, k key) (dns.Answer, error) {
+func (r *Resolver) resolve(end time.Time, k key) (dns.Answer, error) {
 	var whole dns.Answer
 	for i := range maxSteps {
-		m, s, err := r.exchange(ctx, k)
+		m, s, err := r.exchange(end, k)
 		if err != nil {
 			a := dns.Answer{}
 			var x *refusal
@@ -293,7 +296,7 @@ func (r *Resolver) resolve(ctx context.Context, k key) (dns.Answer, error) {
 // answer is asked again, after the others; one that refuses or fails is not
 // (RFC 9520 §3.1). Where none has an answer and one failed, it is asked whether
 // it has one that it could not validate.
-func (r *Resolver) exchange(ctx context.Context, k key) (*mdns.Msg, server, error) {
+func (r *Resolver) exchange(end time.Time, k key) (*mdns.Msg, server, error) {
 	var last error
 	var failed *refusal
 	at := 0
@@ -304,7 +307,7 @@ func (r *Resolver) exchange(ctx context.Context, k key) (*mdns.Msg, server, erro
 		if done[i] {
 			continue
 		}
-		m, err := r.try(ctx, r.servers[i], k, false)
+		m, err := r.try(end, r.servers[i], k, false)
 		if err == nil {
 			r.first.Store(uint32(i))
 			return m, r.servers[i], nil
@@ -319,22 +322,22 @@ func (r *Resolver) exchange(ctx context.Context, k key) (*mdns.Msg, server, erro
 			}
 		}
 		last = err
-		if ctx.Err() != nil {
+		if over(end) {
 			break
 		}
 	}
 	switch {
 	case failed == nil:
 		return nil, server{}, last
-	case ctx.Err() != nil:
+	case over(end):
 		return nil, server{}, failed
 	}
 	s := r.servers[at]
-	if _, err := r.try(ctx, s, k, true); err != nil {
+	if _, err := r.try(end, s, k, true); err != nil {
 		return nil, server{}, failed
 	}
 	// It can: unless it was a moment's weakness, validation is what fails.
-	if m, err := r.try(ctx, s, k, false); err == nil {
+	if m, err := r.try(end, s, k, false); err == nil {
 		return m, s, nil
 	}
 	failed.bogus = true

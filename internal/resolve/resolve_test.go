@@ -452,7 +452,7 @@ func TestServers(t *testing.T) {
 	}
 	write("nameserver 192.0.2.53\nnameserver ::1\noptions edns0 trust-ad\n")
 	got, err := systemServers(conf)
-	if want := []server{{"192.0.2.53:53", true}, {"[::1]:53", true}}; err != nil || !reflect.DeepEqual(got, want) {
+	if want := []server{newServer("192.0.2.53:53", true), newServer("[::1]:53", true)}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("servers %v, %v, want %v", got, err, want)
 	}
 	write("nameserver 192.0.2.53\nsearch example\n")

@@ -15,7 +15,16 @@ import (
 // server is a recursive name server; trusted, that its word for DNSSEC counts.
 type server struct {
 	addr    string
+	udp     *net.UDPAddr // nil where addr has the name of a host
 	trusted bool
+}
+
+func newServer(addr string, trusted bool) server {
+	s := server{addr: addr, trusted: trusted}
+	if at, err := netip.ParseAddrPort(addr); err == nil {
+		s.udp = net.UDPAddrFromAddrPort(at)
+	}
+	return s
 }
 
 // systemServers reads resolv.conf(5).
@@ -28,10 +37,10 @@ func systemServers(path string) ([]server, error) {
 	var out []server
 	for _, s := range c.Servers {
 		addr := net.JoinHostPort(s, c.Port)
-		out = append(out, server{addr, trust || loopback(addr)})
+		out = append(out, newServer(addr, trust || loopback(addr)))
 	}
 	if len(out) == 0 {
-		out = append(out, server{"127.0.0.1:53", true}) // resolv.conf(5)
+		out = append(out, newServer("127.0.0.1:53", true)) // resolv.conf(5)
 	}
 	return out, nil
 }

@@ -22,7 +22,7 @@ const DefaultAuthorityRate = 500
 const (
 	slowest        = 0.05            // of the rate, however much fails
 	maxAuthorities = 1 << 15         // that are remembered
-	maxPlaces      = 1 << 16         // domains whose authority is remembered
+	maxPlaces      = 1 << 14         // domains whose authority is remembered
 	climb          = 3               // labels above a domain where its name servers are looked for
 	patience       = 3 * time.Second // for each question where they are
 	// brokenAfter is how many failures, and no answer, a domain's own servers
