@@ -34,6 +34,11 @@ func Announced(h message.Header) bool {
 	return kind == "multipart/signed" && !otherProtocol(params) || isPKCS7(kind, params, h)
 }
 
+// Wrapping reports whether a header section is that of a message in which a
+// signed one may be found: a mailing list or filter that adds a part of its own
+// makes it multipart/mixed.
+func Wrapping(h message.Header) bool { return startsLike(h.Get("Content-Type"), "multipart/mixed") }
+
 // startsLike compares the start of a value in any case.
 func startsLike(value, kind string) bool {
 	return len(value) >= len(kind) && strings.EqualFold(value[:len(kind)], kind)

@@ -13,8 +13,8 @@ import (
 	"sekimori/smime"
 )
 
-// kept is the body of a message that says it is signed by S/MIME, whose
-// signature can be looked at only when all of it is there. A long one waits in
+// kept is the body of a message that says it is signed by S/MIME, or that may
+// contain one that a mailing list has added something to, whose signature can be looked at only when all of it is there. A long one waits in
 // a temporary file.
 type kept struct {
 	spool *spool
@@ -27,7 +27,7 @@ type kept struct {
 // header says that it is worth it. Other messages cost one look at the header.
 func (n *Checking) keep(h message.Header) {
 	v := n.checker.SMIME
-	if v == nil || !smime.Announced(h) {
+	if v == nil || !smime.Announced(h) && !smime.Wrapping(h) {
 		return
 	}
 	n.kept = &kept{spool: newSpool(n.checker.TempDir), most: smime.MaxBody}
@@ -74,6 +74,9 @@ func (n *Checking) smime(ctx context.Context) *smime.Result {
 		}
 	}
 	if k.err != nil {
+		if !smime.Announced(n.header) {
+			return nil // nothing speaks for a signature
+		}
 		why := explain.Step{Code: "check.smime-not-kept"}
 		return &smime.Result{Status: smime.TempError, Form: smime.Unseen, Reason: why, Steps: []explain.Step{why}}
 	}

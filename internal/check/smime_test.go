@@ -113,6 +113,39 @@ func TestSMIME(t *testing.T) {
 
 // TestSMIMEAbsent: mail without S/MIME has the verdict that it had, to the
 // letter, and its body is not kept.
+// TestSMIMEWrapped: a mailing list puts a signed message beside a note of its
+// own.
+func TestSMIMEWrapped(t *testing.T) {
+	text, v := smimeSigned(t, bankLetter, false)
+	h, body, err := message.Read(strings.NewReader(text), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var outer, part strings.Builder
+	for _, f := range h {
+		switch {
+		case f.Is("MIME-Version"), f.Is("DKIM-Signature"):
+		case f.Is("Content-Type"):
+			part.WriteString(f.Raw())
+		default:
+			outer.WriteString(f.Raw())
+		}
+	}
+	const kind = "MIME-Version: 1.0\r\nContent-Type: Multipart/Mixed; boundary=list\r\n\r\n"
+	const note = "\r\n--list\r\nContent-Type: text/plain\r\n\r\nTo unsubscribe, write to us.\r\n--list--\r\n"
+	got := checkAt(t, &Checker{Resolver: bankResolver(t), SMIME: v}, outer.String()+kind+"--list\r\n"+part.String()+"\r\n"+string(inner)+note)
+	if got.SMIME == nil || got.SMIME.Status != smime.Policy || got.SMIME.Reason.Code != "smime.not-outermost" {
+		t.Fatalf("%+v", got.SMIME)
+	}
+	if got := checkAt(t, &Checker{Resolver: bankResolver(t), SMIME: v}, outer.String()+kind+"--list\r\n\r\nplain\r\n"+note); got.SMIME != nil {
+		t.Errorf("without a signature: %+v", got.SMIME)
+	}
+}
+
 func TestSMIMEAbsent(t *testing.T) {
 	text := sized(t, 3000)
 	with := checkAt(t, &Checker{Resolver: bankResolver(t), SMIME: &smime.Verifier{}}, text)
