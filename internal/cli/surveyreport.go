@@ -184,20 +184,36 @@ func (e *Env) printSurvey(s *survey.Summary, files []publish.File) {
 // at, and is unknown everywhere, has no line.
 func (e *Env) printShares(s *survey.Summary) {
 	var rows [][]string
+	var least []string
 	for _, f := range reported {
-		share := s.Fact(string(f))
+		share := survey.FigureOf(string(f), s.Fact(string(f)))
 		if share.Known() == 0 && (share.Unknown == 0 || s.Measured() > 0) {
 			continue
 		}
-		percent, interval := "–", "–"
+		name := e.text("publish.fact."+string(f), nil)
+		of, percent, interval := e.Lang.Int(share.Yes)+" / "+e.Lang.Int(share.Of()), "–", "–"
 		if v, ok := share.Value(); ok {
-			low, high, _ := share.Interval()
-			percent, interval = e.Lang.Percent(v), e.Lang.Percent(low)+" – "+e.Lang.Percent(high)
+			percent = e.Lang.Percent(v)
+			if share.Least {
+				percent, of = e.text("publish.least", explain.Args{"share": v}), e.text("publish.least.of", explain.Args{"yes": share.Yes, "all": share.Of()})
+				least = append(least, name)
+			}
 		}
-		rows = append(rows, []string{e.text("publish.fact."+string(f), nil), e.Lang.Int(share.Yes) + " / " + e.Lang.Int(share.Known()), percent, interval, e.Lang.Int(share.Unknown)})
+		if low, high, ok := share.Interval(); ok {
+			interval = e.Lang.Percent(low) + " – " + e.Lang.Percent(high)
+		}
+		rows = append(rows, []string{name, of, percent, interval, e.Lang.Int(share.Unknown)})
 	}
 	table(e.Out, e.width(), []column{{head: e.text("cli.surveyreport.fact", nil), grow: true}, {head: e.text("cli.surveyreport.of", nil), right: true},
 		{head: e.text("cli.surveyreport.share", nil), right: true}, {head: e.text("cli.surveyreport.interval", nil), right: true}, {head: e.text("cli.surveyreport.unknown", nil), right: true}}, rows)
+	e.printLeast(least)
+}
+
+// printLeast says which of the facts in a table are lower bounds, if some are.
+func (e *Env) printLeast(facts []string) {
+	if len(facts) > 0 {
+		wrap(e.Out, e.width(), "", e.text("publish.least.note", explain.Args{"facts": facts}))
+	}
 }
 
 // printMailTable writes what protects the messages.
@@ -226,19 +242,27 @@ func (e *Env) printMailTable(s *survey.Summary) {
 func (e *Env) printChange(c *survey.Comparison) {
 	wrap(e.Out, e.width(), "", e.text("cli.surveyreport.change", explain.Args{"before": c.Before.Name, "both": c.Both}))
 	var rows [][]string
+	var least []string
 	for i := range c.Facts {
 		f := &c.Facts[i]
-		points, ok := f.Points()
-		if !ok || !isReported(f.Fact) {
+		before, after := f.Figures()
+		x, ok := before.Value()
+		y, known := after.Value()
+		if !ok || !known || !isReported(f.Fact) || before.Least && before.Yes+after.Yes == 0 {
 			continue
 		}
-		before, _ := f.Before.Value()
-		after, _ := f.After.Value()
-		rows = append(rows, []string{e.text("publish.fact."+f.Fact, nil), e.Lang.Percent(before), e.Lang.Percent(after), publish.Points(points),
-			e.Lang.Int(f.Gained()), e.Lang.Int(f.Lost())})
+		name, change := e.text("publish.fact."+f.Fact, nil), "–"
+		if before.Least {
+			least = append(least, name)
+			name = e.text("publish.least.name", explain.Args{"fact": name})
+		} else if points, ok := f.Points(); ok {
+			change = publish.Points(points)
+		}
+		rows = append(rows, []string{name, e.Lang.Percent(x), e.Lang.Percent(y), change, e.Lang.Int(f.Gained()), e.Lang.Int(f.Lost())})
 	}
 	table(e.Out, e.width(), []column{{head: e.text("cli.surveyreport.fact", nil), grow: true}, {head: e.text("cli.surveyreport.before", nil), right: true}, {head: e.text("cli.surveyreport.after", nil), right: true},
 		{head: e.text("cli.surveyreport.points", nil), right: true}, {head: e.text("cli.surveyreport.gained", nil), right: true}, {head: e.text("cli.surveyreport.lost", nil), right: true}}, rows)
+	e.printLeast(least)
 }
 
 func isReported(fact string) bool {

@@ -19,6 +19,7 @@ type article struct {
 	Cards                                   []card
 	Policies                                *policyChart
 	Groups                                  []barGroup
+	Least                                   string // which of the bars are lower bounds
 	By                                      []byTable
 	Mail                                    *mailSection
 	SPF                                     *spfSection
@@ -51,11 +52,11 @@ type barRow struct {
 }
 
 type byTable struct {
-	ID, Title, Answer, Attribute, More string
-	Policies                           bool
-	Legend                             []part
-	Facts                              []string
-	Rows                               []byRow
+	ID, Title, Answer, Attribute, More, Least string
+	Policies                                  bool
+	Legend                                    []part
+	Facts                                     []string
+	Rows                                      []byRow
 }
 
 type byRow struct {
@@ -98,8 +99,8 @@ type problemRow struct {
 }
 
 type changeSection struct {
-	Title, Answer, Scope string
-	Rows                 []changeRow
+	Title, Answer, Scope, Least string
+	Rows                        []changeRow
 }
 
 type changeRow struct {
@@ -117,6 +118,7 @@ func (p *page) article(v view, version string) *article {
 		a.Unfinished = v.t("publish.note.unfinished", "left", left)
 	}
 	a.Cards, a.Policies, a.Groups = v.cards(), v.policyChart(), v.groups()
+	a.Least = v.leastNote(v.shown())
 	for i, t := range v.Tables[1:] {
 		if len(t.Rows) > 0 && v.Measured() > 0 {
 			a.By = append(a.By, v.byTable(t, fmt.Sprintf("by%d", i+1)))
@@ -161,7 +163,7 @@ func (v view) cards() []card {
 			continue
 		}
 		s := v.All().Facts[i]
-		c := card{Name: v.fact(i), Share: v.percent(s), Of: v.t("publish.page.of-known", "yes", s.Yes, "known", s.Known()), Interval: v.t("publish.page.between", "interval", v.interval(s))}
+		c := card{Name: v.fact(i), Share: v.percent(survey.FigureOf(string(f), s)), Of: v.t("publish.page.of-known", "yes", s.Yes, "known", s.Known()), Interval: v.t("publish.page.between", "interval", v.interval(s))}
 		if s.Unknown > 0 {
 			c.Unknown = v.t("publish.page.and-unknown", "unknown", s.Unknown)
 		}
@@ -199,8 +201,8 @@ func (v view) groups() []barGroup {
 	for _, t := range v.topics() {
 		g := barGroup{Name: v.t("publish.topic." + t.Name)}
 		for _, i := range t.Facts {
-			s := v.All().Facts[i]
-			g.Rows = append(g.Rows, barRow{v.fact(i), barChart(s), v.percent(s), v.of(s), v.interval(s), s.Unknown})
+			f := v.figure(v.All(), i)
+			g.Rows = append(g.Rows, barRow{v.fact(i), barChart(f), v.atLeast(f), v.ofAll(f), v.interval(f), f.Unknown})
 		}
 		out = append(out, g)
 	}
@@ -212,8 +214,9 @@ func (v view) byTable(t survey.Table, id string) byTable {
 	name := clipped(t.Attribute, maxShown)
 	out := byTable{ID: id, Title: v.t("publish.page.by", "attribute", name), Attribute: name, Answer: v.spread(t)}
 	facts := v.headlines()
+	out.Least = v.leastNote(facts)
 	for _, i := range facts {
-		out.Facts = append(out.Facts, v.fact(i))
+		out.Facts = append(out.Facts, v.named(i))
 	}
 	out.Legend, out.Policies = v.policyParts(v.All().Facts)
 	rows := t.Rows
@@ -259,8 +262,8 @@ func (v view) byRow(name string, r survey.Row, facts []int) byRow {
 		out.Says = v.lang.List(says)
 	}
 	for _, i := range facts {
-		s := r.Facts[i]
-		out.Cells = append(out.Cells, heatCell{v.percent(s), v.of(s), heat(s)})
+		f := v.figure(r, i)
+		out.Cells = append(out.Cells, heatCell{v.percent(f), v.of(f), heat(f)})
 	}
 	return out
 }
@@ -402,10 +405,13 @@ func (v view) changeSection() *changeSection {
 	if v.Change == nil {
 		return nil
 	}
-	out := &changeSection{Title: v.t("publish.page.change", "before", clipped(v.Change.Before.Name, maxShown)), Scope: v.t("publish.change.scope", "both", v.Change.Both)}
+	out := &changeSection{Title: v.t("publish.page.change", "before", clipped(v.Change.Before.Name, maxShown)), Scope: v.t("publish.change.scope", "both", v.Change.Both), Least: v.leastNote(v.movedFacts())}
 	for _, m := range v.moves() {
-		row := changeRow{Name: m.name, Before: v.percent(m.Before), BeforeOf: v.of(m.Before), After: v.percent(m.After), AfterOf: v.of(m.After), Points: Points(m.points),
-			Chart: moveChart(m.Before, m.After), Gained: m.Gained(), Lost: m.Lost(), Unclear: m.Before.Unknown}
+		row := changeRow{Name: m.name, Before: v.percent(m.before), BeforeOf: v.of(m.before), After: v.percent(m.after), AfterOf: v.of(m.after), Points: "–",
+			Chart: moveChart(m.before, m.after), Gained: m.Gained(), Lost: m.Lost(), Unclear: m.Before.Unknown}
+		if !m.before.Least {
+			row.Points = Points(m.points)
+		}
 		out.Rows = append(out.Rows, row)
 		if out.Answer == "" && slices.Contains([]string{string(posture.FactProtected), string(posture.FactDMARC), string(posture.FactSPF)}, m.Fact) {
 			out.Answer = v.t("publish.page.change.answer", "fact", m.name, "before_share", first(m.Before.Value()), "after_share", first(m.After.Value()), "points", Points(m.points), "gained", m.Gained(), "lost", m.Lost())

@@ -11,8 +11,10 @@ import (
 // moved is a fact of a comparison as it is shown.
 type moved struct {
 	*survey.FactChange
-	name   string
-	points float64
+	number        int // of the fact in the wave
+	name          string
+	points        float64 // of no meaning where before and after are lower bounds
+	before, after survey.Figure
 }
 
 // moves are the facts of the comparison of which something is known in both
@@ -29,13 +31,25 @@ func (v view) moves() []moved {
 	for _, t := range v.topics() {
 		for _, i := range t.Facts {
 			f := at[v.Wave.Facts[i]]
-			if f == nil || f.Before.Known() == 0 {
+			if f == nil {
 				continue
 			}
-			m := moved{FactChange: f, name: v.fact(i)}
+			m := moved{FactChange: f, number: i, name: v.named(i)}
+			if m.before, m.after = f.Figures(); m.before.Of() == 0 {
+				continue
+			}
 			m.points, _ = f.Points()
 			out = append(out, m)
 		}
+	}
+	return out
+}
+
+// movedFacts are the numbers of the facts of moves.
+func (v view) movedFacts() []int {
+	var out []int
+	for _, m := range v.moves() {
+		out = append(out, m.number)
 	}
 	return out
 }

@@ -19,13 +19,15 @@ func pct(f float64) string {
 	return strconv.FormatFloat(max(0, min(1, f))*100, 'f', 3, 64) + "%"
 }
 
-// barChart draws a share from 0 to 100 %, and its interval as a whisker.
-func barChart(s survey.Share) template.HTML {
+// barChart draws a share from 0 to 100 %, and its interval, if it has one, as a
+// whisker.
+func barChart(s survey.Figure) template.HTML {
 	var b strings.Builder
 	b.WriteString(`<svg class="bar" width="100%" height="18" aria-hidden="true" focusable="false"><rect class="bed" y="2" width="100%" height="14"/>`)
 	if share, ok := s.Value(); ok {
 		fmt.Fprintf(&b, `<rect class="yes" y="2" width="%s" height="14"/>`, pct(share))
-		low, high, _ := s.Interval()
+	}
+	if low, high, ok := s.Interval(); ok {
 		for _, class := range [...]string{"halo", "whisker"} {
 			fmt.Fprintf(&b, `<g class="%s"><line x1="%s" x2="%s" y1="9" y2="9"/><line x1="%s" x2="%s" y1="5" y2="13"/><line x1="%s" x2="%s" y1="5" y2="13"/></g>`,
 				class, pct(low), pct(high), pct(low), pct(low), pct(high), pct(high))
@@ -77,7 +79,7 @@ func swatch(class string) template.HTML {
 }
 
 // moveChart draws a share before, as a ring, and after, as a disc.
-func moveChart(before, after survey.Share) template.HTML {
+func moveChart(before, after survey.Figure) template.HTML {
 	var b strings.Builder
 	b.WriteString(`<svg class="move" width="100%" height="22" aria-hidden="true" focusable="false"><line class="base" x1="2%" x2="98%" y1="11" y2="11"/>`)
 	for _, x := range [...]string{"2%", "26%", "50%", "74%", "98%"} {
@@ -102,7 +104,7 @@ func moveChart(before, after survey.Share) template.HTML {
 func inside(f float64) string { return pct(0.02 + f*0.96) }
 
 // heat is the class of a cell's tint by its share, from "heat0" to "heat10".
-func heat(s survey.Share) string {
+func heat(s survey.Figure) string {
 	f, ok := s.Value()
 	if !ok {
 		return "heatless"

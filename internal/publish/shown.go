@@ -89,6 +89,15 @@ func (v view) topics() []topic {
 	return out
 }
 
+// shown are the facts of all topics.
+func (v view) shown() []int {
+	var out []int
+	for _, t := range v.topics() {
+		out = append(out, t.Facts...)
+	}
+	return out
+}
+
 // known tells whether anything is known of a fact.
 func (v view) known(fact int) bool {
 	return v.All().Facts[fact].Known() > 0
@@ -182,21 +191,68 @@ func (v view) bound(f float64) string {
 	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
+// named is the name of the wave's fact number i over figures that do not say
+// themselves that they are lower bounds.
+func (v view) named(i int) string {
+	if survey.LowerBound(v.Wave.Facts[i]) {
+		return v.t("publish.least.name", "fact", v.fact(i))
+	}
+	return v.fact(i)
+}
+
+// figure is a row's share of the wave's fact number i.
+func (v view) figure(r survey.Row, i int) survey.Figure {
+	return survey.FigureOf(v.Wave.Facts[i], r.Facts[i])
+}
+
+// leastNote says which of the facts are shown as lower bounds, and why; nothing
+// where none is.
+func (v view) leastNote(facts []int) string {
+	var names []string
+	for _, i := range facts {
+		if survey.LowerBound(v.Wave.Facts[i]) {
+			names = append(names, v.fact(i))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return v.t("publish.least.note", "facts", names)
+}
+
 // percent writes the share of a fact; a dash where nothing is known.
-func (v view) percent(s survey.Share) string {
-	if f, ok := s.Value(); ok {
-		return v.lang.Percent(f)
+func (v view) percent(f survey.Figure) string {
+	if x, ok := f.Value(); ok {
+		return v.lang.Percent(x)
 	}
 	return "–"
 }
 
-// of writes a share's numbers, "923 / 1,026".
-func (v view) of(s survey.Share) string {
-	return v.lang.Int(s.Yes) + " / " + v.lang.Int(s.Known())
+// atLeast is percent, which says of a lower bound that it is one.
+func (v view) atLeast(f survey.Figure) string {
+	if x, ok := f.Value(); ok && f.Least {
+		return v.t("publish.least", "share", x)
+	}
+	return v.percent(f)
 }
 
-// interval writes a share's interval, "88.0–91.7%".
-func (v view) interval(s survey.Share) string {
+// of writes a share's numbers, "923 / 1,026".
+func (v view) of(f survey.Figure) string {
+	return v.lang.Int(f.Yes) + " / " + v.lang.Int(f.Of())
+}
+
+// ofAll is of, which says of a lower bound that it counts all domains.
+func (v view) ofAll(f survey.Figure) string {
+	if f.Least {
+		return v.t("publish.least.of", "yes", f.Yes, "all", f.Of())
+	}
+	return v.of(f)
+}
+
+// interval writes a share's interval, "88.0–91.7%"; a dash for none.
+func (v view) interval(s interface {
+	Interval() (low, high float64, ok bool)
+}) string {
 	low, high, ok := s.Interval()
 	if !ok {
 		return "–"

@@ -44,11 +44,11 @@ type workbook struct {
 
 // styles are the numbers of the workbook's styles.
 type styles struct {
-	title, lead, note                 int
-	head, headNumber, headMiddle      int
-	text, wrap, soft, stamp           int
-	count, share, points              int
-	totalText, totalCount, totalShare int
+	title, lead, note                             int
+	head, headNumber, headMiddle                  int
+	text, wrap, soft, stamp                       int
+	count, share, points, least, ofAll            int
+	totalText, totalCount, totalShare, totalLeast int
 }
 
 // Kinds of streamed sheets.
@@ -92,7 +92,7 @@ func (b *workbook) makeStyles() error {
 	text := &excelize.Alignment{Horizontal: "left", Vertical: "center", Indent: 1}
 	wrapped := &excelize.Alignment{Horizontal: "left", Vertical: "center", Indent: 1, WrapText: true}
 	right := &excelize.Alignment{Vertical: "center"}
-	percent, moment, points := "0.0%", "yyyy-mm-dd hh:mm", "+0.0;−0.0;±0.0"
+	percent, least, ofAll, moment, points := "0.0%", `"≥ "0.0%`, `"`+b.t("publish.least.all")+` "#,##0`, "yyyy-mm-dd hh:mm", "+0.0;−0.0;±0.0"
 	for _, s := range []struct {
 		id    *int
 		style excelize.Style
@@ -108,10 +108,13 @@ func (b *workbook) makeStyles() error {
 		{&b.style.soft, excelize.Style{Font: soft, NumFmt: 49, Alignment: wrapped, Border: line}},
 		{&b.style.count, excelize.Style{Font: plain, NumFmt: 3, Alignment: right, Border: line}},
 		{&b.style.share, excelize.Style{Font: plain, CustomNumFmt: &percent, Alignment: right, Border: line}},
+		{&b.style.least, excelize.Style{Font: plain, CustomNumFmt: &least, Alignment: right, Border: line}},
+		{&b.style.ofAll, excelize.Style{Font: plain, CustomNumFmt: &ofAll, Alignment: right, Border: line}},
 		{&b.style.points, excelize.Style{Font: plain, CustomNumFmt: &points, Alignment: right, Border: line}},
 		{&b.style.totalText, excelize.Style{Font: bold, NumFmt: 49, Alignment: text, Border: line}},
 		{&b.style.totalCount, excelize.Style{Font: bold, NumFmt: 3, Alignment: right, Border: line}},
 		{&b.style.totalShare, excelize.Style{Font: bold, CustomNumFmt: &percent, Alignment: right, Border: line}},
+		{&b.style.totalLeast, excelize.Style{Font: bold, CustomNumFmt: &least, Alignment: right, Border: line}},
 		{&b.style.stamp, excelize.Style{Font: plain, CustomNumFmt: &moment, Alignment: &excelize.Alignment{Vertical: "center", Horizontal: "left", Indent: 1}, Border: line}},
 	} {
 		id, err := b.file.NewStyle(&s.style)

@@ -48,17 +48,28 @@ func (b *workbook) head(sheet string, row, texts int, heads ...string) {
 
 // share writes yes, known, share, the ends of its interval and unknown into
 // six cells.
-func (b *workbook) share(sheet string, column, row int, s survey.Share) {
-	b.put(sheet, column, row, b.style.count, s.Yes)
-	b.put(sheet, column+1, row, b.style.count, s.Known())
+func (b *workbook) share(sheet string, column, row int, s survey.Figure) {
+	b.three(sheet, column, row, s)
 	var low, high any
 	if l, h, ok := s.Interval(); ok {
 		low, high = l, h
 	}
-	for i, v := range []any{ratio(s), low, high} {
-		b.put(sheet, column+2+i, row, b.style.share, v)
+	for i, v := range []any{low, high} {
+		b.put(sheet, column+3+i, row, b.style.share, v)
 	}
 	b.put(sheet, column+5, row, b.style.count, s.Unknown)
+}
+
+// three writes yes, the denominator and the share. In a column of what is
+// known a lower bound says that it counts all.
+func (b *workbook) three(sheet string, column, row int, s survey.Figure) {
+	of, share := b.style.count, b.style.share
+	if s.Least {
+		of, share = b.style.ofAll, b.style.least
+	}
+	b.put(sheet, column, row, b.style.count, s.Yes)
+	b.put(sheet, column+1, row, of, s.Of())
+	b.put(sheet, column+2, row, share, ratio(s))
 }
 
 // overview shows the whole list.
@@ -67,10 +78,11 @@ func (b *workbook) overview() error {
 	if err != nil {
 		return err
 	}
-	b.widths(name, 28, 10, 10, 9, 10, 10, 10, meansWidth)
+	b.widths(name, 30, 10, 13, 9, 10, 10, 10, meansWidth)
 	b.put(name, 1, 1, b.style.title, b.title())
 	b.put(name, 1, 2, b.style.lead, b.answer())
 	b.put(name, 1, 3, b.style.lead, b.t("publish.counts", "list", clipped(b.Wave.List, maxShown), "domains", b.Wave.Domains, "measured", b.Measured(), "unanswered", b.Wave.Unanswered, "period", b.period()))
+	b.least(name, 4, b.shown())
 	const first = 5
 	b.head(name, first, 1, b.t("publish.col.fact"), b.t("publish.col.yes"), b.t("publish.col.known"), b.t("publish.col.share"), b.t("publish.col.low"), b.t("publish.col.high"), b.t("publish.col.unknown"))
 	b.put(name, 8, first, b.style.head, b.t("publish.col.means"))
@@ -78,8 +90,8 @@ func (b *workbook) overview() error {
 	for _, t := range b.topics() {
 		for _, i := range t.Facts {
 			row++
-			b.put(name, 1, row, b.style.text, b.fact(i))
-			b.share(name, 2, row, b.All().Facts[i])
+			b.put(name, 1, row, b.style.text, b.named(i))
+			b.share(name, 2, row, b.figure(b.All(), i))
 			b.put(name, 8, row, b.style.soft, b.means(i))
 			b.height(name, row, b.means(i), meansWidth)
 		}
@@ -200,6 +212,7 @@ func (b *workbook) attributes() error {
 			return err
 		}
 		b.put(name, 1, 1, b.style.title, b.t("publish.by", "attribute", clipped(t.Attribute, maxShown)))
+		b.least(name, 2, facts)
 		const first = 4
 		widths := []float64{26, 9}
 		b.put(name, 1, first-1, b.style.head, clipped(t.Attribute, maxShown))
@@ -213,9 +226,13 @@ func (b *workbook) attributes() error {
 			for j := range 3 {
 				b.put(name, at+j, first-1, b.style.head, nil)
 			}
-			b.put(name, at, first-1, b.style.headMiddle, b.fact(f))
+			b.put(name, at, first-1, b.style.headMiddle, b.named(f))
 			b.merge(name, at, first-1, at+2, first-1)
-			for j, h := range []string{"yes", "known", "share"} {
+			of := "known"
+			if survey.LowerBound(b.Wave.Facts[f]) {
+				of = "all"
+			}
+			for j, h := range []string{"yes", of, "share"} {
 				b.put(name, at+j, first, b.style.headNumber, b.t("publish.col."+h))
 			}
 			widths = append(widths, 8, 8, 8.5)
@@ -224,9 +241,9 @@ func (b *workbook) attributes() error {
 		row := first
 		for _, r := range t.Rows {
 			row++
-			b.byRow(name, row, b.value(r), r, facts, b.style.text, b.style.count, b.style.share)
+			b.byRow(name, row, b.value(r), r, facts, b.style.text, b.style.count, b.style.share, b.style.least)
 		}
-		b.byRow(name, row+1, b.t("publish.value.all"), b.All(), facts, b.style.totalText, b.style.totalCount, b.style.totalShare)
+		b.byRow(name, row+1, b.t("publish.value.all"), b.All(), facts, b.style.totalText, b.style.totalCount, b.style.totalShare, b.style.totalLeast)
 		b.freeze(name, 2, first)
 		if b.err != nil {
 			return b.err
@@ -253,19 +270,29 @@ func (b *workbook) merge(sheet string, column, row, toColumn, toRow int) {
 	b.err = b.file.MergeCell(sheet, from, to)
 }
 
-func (b *workbook) byRow(sheet string, row int, label string, r survey.Row, facts []int, text, count, share int) {
+func (b *workbook) byRow(sheet string, row int, label string, r survey.Row, facts []int, text, count, share, least int) {
 	b.put(sheet, 1, row, text, label)
 	b.put(sheet, 2, row, count, r.Domains)
 	for i, f := range facts {
-		s := r.Facts[f]
+		s, style := b.figure(r, f), share
+		if s.Least {
+			style = least
+		}
 		b.put(sheet, 3+3*i, row, count, s.Yes)
-		b.put(sheet, 4+3*i, row, count, s.Known())
-		b.put(sheet, 5+3*i, row, share, ratio(s))
+		b.put(sheet, 4+3*i, row, count, s.Of())
+		b.put(sheet, 5+3*i, row, style, ratio(s))
+	}
+}
+
+// least writes a line on which of the facts are lower bounds, if some are.
+func (b *workbook) least(sheet string, row int, facts []int) {
+	if n := b.leastNote(facts); n != "" {
+		b.put(sheet, 1, row, b.style.lead, n)
 	}
 }
 
 // ratio is a share as a cell has it; nothing where nothing is known.
-func ratio(s survey.Share) any {
+func ratio(s survey.Figure) any {
 	if v, ok := s.Value(); ok {
 		return v
 	}
@@ -375,9 +402,10 @@ func (b *workbook) changes() error {
 	if err != nil {
 		return err
 	}
-	b.widths(name, 28, 10, 10, 10, 10, 10, 10, 15, 13, 15, 13)
+	b.widths(name, 30, 10, 13, 10, 10, 13, 10, 15, 13, 15, 13)
 	b.put(name, 1, 1, b.style.title, b.t("publish.change.title", "before", clipped(b.Change.Before.Name, maxShown), "after", clipped(b.Wave.Name, maxShown)))
 	b.put(name, 1, 2, b.style.lead, b.t("publish.change.scope", "both", b.Change.Both))
+	b.least(name, 3, b.movedFacts())
 	const first = 4
 	before, after := b.t("publish.col.before"), b.t("publish.col.after")
 	col := func(code string) string { return b.t("publish.col." + code) }
@@ -387,12 +415,13 @@ func (b *workbook) changes() error {
 	for _, f := range b.moves() {
 		row++
 		b.put(name, 1, row, b.style.text, f.name)
-		for i, s := range []survey.Share{f.Before, f.After} {
-			b.put(name, 2+3*i, row, b.style.count, s.Yes)
-			b.put(name, 3+3*i, row, b.style.count, s.Known())
-			b.put(name, 4+3*i, row, b.style.share, ratio(s))
+		var points any = f.points
+		for i, s := range []survey.Figure{f.before, f.after} {
+			if b.three(name, 2+3*i, row, s); s.Least {
+				points = nil
+			}
 		}
-		b.put(name, 8, row, b.style.points, f.points)
+		b.put(name, 8, row, b.style.points, points)
 		b.put(name, 9, row, b.style.count, f.Gained())
 		b.put(name, 10, row, b.style.count, f.Lost())
 		b.put(name, 11, row, b.style.count, f.Before.Unknown)
@@ -412,7 +441,7 @@ func (b *workbook) allFigures() error {
 	}
 	count, share := b.style.count, b.style.share
 	r, err := b.rowSheet(b.t("publish.sheet.figures"), []column{col("attribute", 20, b.style.text), col("value", 26, b.style.text), col("domains", 10, count), col("fact", 26, b.style.text), col("metric", 18, b.style.text),
-		col("yes", 9, count), col("no", 9, count), col("unknown", 9, count), col("known", 9, count), col("share", 9, share), col("low", 9, share), col("high", 9, share)})
+		col("yes", 9, count), col("no", 9, count), col("unknown", 9, count), col("known", 9, count), col("share", 9, share), col("low", 9, share), col("high", 9, share), col("least", 10, share)})
 	if err != nil {
 		return err
 	}
@@ -427,13 +456,14 @@ func (b *workbook) allFigures() error {
 				label = attribute
 			}
 			for i, f := range b.Wave.Facts {
-				s := row.Facts[i]
-				var v, low, high any
-				if x, ok := s.Value(); ok {
-					l, h, _ := s.Interval()
-					v, low, high = x, l, h
+				s := b.figure(row, i)
+				var v, low, high, least any
+				if l, h, ok := s.Interval(); ok {
+					v, low, high = ratio(s), l, h
+				} else if s.Least {
+					least = ratio(s)
 				}
-				if err := r.add(attribute, label, row.Domains, b.fact(i), f, s.Yes, s.No, s.Unknown, s.Known(), v, low, high); err != nil {
+				if err := r.add(attribute, label, row.Domains, b.fact(i), f, s.Yes, s.No, s.Unknown, s.Known(), v, low, high, least); err != nil {
 					return err
 				}
 			}

@@ -21,6 +21,7 @@ type attributeView struct {
 	Fact      *factLine
 	Table     attributeTable
 	Whole     []shareView // of the whole list, for comparison
+	Least     string      // as in factTable
 	List      *listing
 	Others    []choice // the other attributes
 }
@@ -46,6 +47,7 @@ type sectorView struct {
 type sectorTable struct {
 	ID    string
 	Lines []sectorLine
+	Least string // as in factTable
 }
 
 type sectorLine struct {
@@ -132,8 +134,9 @@ func (s *server) attribute(p *page, h *waveHead, sum *survey.Summary, t *survey.
 		}
 	}
 	for _, f := range columns {
-		v.Whole = append(v.Whole, shareViewOf(p.Lang, sum.Fact(f)))
+		v.Whole = append(v.Whole, shareViewOf(p.Lang, survey.FigureOf(f, sum.Fact(f))))
 	}
+	v.Least = leastNote(p.Lang, columns)
 	v.List = p.list("web.survey.by.caption", append([]string{"list", "name", "domains"}, columns...), append([]string{"domains"}, columns...)...).
 		exports("survey-by", "wave", h.Name, "attribute", t.Attribute, "lang", string(p.Lang))
 	v.List.Fragment, v.List.SearchLabel = "values", "web.survey.by.search"
@@ -191,12 +194,12 @@ func (s *server) sector(r *http.Request, p *page, h *waveHead, sum *survey.Summa
 	v := &sectorView{waveHead: h, Attribute: t.Attribute, Label: bandLabel(p.Lang, row), AttributeURL: h.attributeURL(t.Attribute), Domains: row.Domains}
 	here, _ := tablesOf(p.Lang, &h.Wave, row.Facts)
 	for _, g := range here {
-		st := sectorTable{ID: g.ID}
+		st := sectorTable{ID: g.ID, Least: g.Least}
 		for _, f := range g.Lines {
-			line := sectorLine{factLine: f, Whole: shareViewOf(p.Lang, sum.Fact(f.Fact))}
+			line := sectorLine{factLine: f, Whole: shareViewOf(p.Lang, survey.FigureOf(f.Fact, sum.Fact(f.Fact)))}
 			line.NoURL = p.with("fact", f.Fact, "state", "no", "code", "", "page", "", "q", "") + "#organisations"
-			line.Points = pointsOf(p, f.Share, line.Whole.Share)
-			line.Apart = apart(f.Share, line.Whole.Share)
+			line.Points = pointsOf(p, f.Figure, line.Whole.Figure)
+			line.Apart = apart(f.Figure, line.Whole.Figure)
 			st.Lines = append(st.Lines, line)
 		}
 		v.Tables = append(v.Tables, st)
@@ -222,25 +225,25 @@ func (s *server) sector(r *http.Request, p *page, h *waveHead, sum *survey.Summa
 // sectorLead says in a sentence how the sector stands.
 func sectorLead(p *page, h *waveHead, sum *survey.Summary, row *survey.Row) string {
 	for _, fact := range []string{"protected", "dmarc_enforced"} {
-		s, all := factShare(&h.Wave, row.Facts, fact), sum.Fact(fact)
+		s, all := factShare(&h.Wave, row.Facts, fact), survey.FigureOf(fact, sum.Fact(fact))
 		f, ok := s.Value()
 		g, known := all.Value()
 		if !ok || !known {
 			continue
 		}
-		return p.text("web.survey.sector.lead", "yes", s.Yes, "known", s.Known(), "share", f, "all_share", g, "fact", factLabel(p.Lang, fact))
+		return p.text("web.survey.sector.lead", "yes", s.Yes, "known", s.Of(), "share", f, "all_share", g, "fact", factLabel(p.Lang, fact))
 	}
 	return ""
 }
 
-// pointsOf is the difference of two shares in percentage points, worded.
-func pointsOf(p *page, a, b survey.Share) string {
-	x, ok := a.Value()
-	y, known := b.Value()
-	if !ok || !known {
+// pointsOf is the difference of two shares in percentage points, worded; ""
+// where there is none that says something.
+func pointsOf(p *page, a, b survey.Figure) string {
+	d, ok := a.Above(b)
+	if !ok {
 		return ""
 	}
-	return points(p, x-y)
+	return points(p, d)
 }
 
 // points words a difference of shares: "+2.3", with a real minus sign.
@@ -259,7 +262,7 @@ func points(p *page, d float64) string {
 }
 
 // apart reports whether the 95 % intervals of two shares do not touch.
-func apart(a, b survey.Share) bool {
+func apart(a, b survey.Figure) bool {
 	al, ah, ok := a.Interval()
 	bl, bh, known := b.Interval()
 	return ok && known && (al > bh || bl > ah)

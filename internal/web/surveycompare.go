@@ -26,6 +26,7 @@ type compareView struct {
 type changeTable struct {
 	ID    string
 	Lines []changeLine
+	Least string // as in factTable
 }
 
 // changeLine is what became of one fact.
@@ -139,20 +140,28 @@ func (v *compareView) fill(p *page, change *survey.Comparison) {
 	}
 	for _, g := range groups {
 		t := changeTable{ID: g.ID}
+		var names []string
 		for _, f := range g.Facts {
-			if c := at[f]; c != nil && c.Before.Known()+c.After.Known() > 0 {
-				t.Lines = append(t.Lines, changeLineOf(p, c))
+			c := at[f]
+			if c == nil {
+				continue
+			}
+			before, after := c.Figures()
+			if before.Known()+after.Known() > 0 {
+				t.Lines, names = append(t.Lines, changeLineOf(p, c)), append(names, f)
 			}
 		}
 		if len(t.Lines) > 0 {
+			t.Least = leastNote(p.Lang, names)
 			v.Tables = append(v.Tables, t)
 		}
 	}
 }
 
 func changeLineOf(p *page, c *survey.FactChange) changeLine {
+	before, after := c.Figures()
 	l := changeLine{Fact: c.Fact, Label: factLabel(p.Lang, c.Fact), Means: factMeans(p.Lang, c.Fact),
-		Before: shareViewOf(p.Lang, c.Before), After: shareViewOf(p.Lang, c.After), Points: pointsOf(p, c.After, c.Before)}
+		Before: shareViewOf(p.Lang, before), After: shareViewOf(p.Lang, after), Points: pointsOf(p, after, before)}
 	link := func(n int64, from, to string) moveLink {
 		m := moveLink{N: n}
 		if n > 0 {
@@ -163,11 +172,9 @@ func changeLineOf(p *page, c *survey.FactChange) changeLine {
 	l.Gained, l.Lost = link(c.Gained(), "no", "yes"), link(c.Lost(), "yes", "no")
 	l.Hidden = c.Moves[store.Yes][store.Unknown] + c.Moves[store.No][store.Unknown]
 	l.Seen = c.Moves[store.Unknown][store.Yes] + c.Moves[store.Unknown][store.No]
-	x, ok := c.Before.Value()
-	y, known := c.After.Value()
-	if ok && known && x != y {
+	if d, ok := after.Above(before); ok && d != 0 {
 		l.Tone = "up"
-		if y < x {
+		if d < 0 {
 			l.Tone = "down"
 		}
 	}

@@ -61,7 +61,7 @@ func factMeans(l locale.Lang, fact string) string {
 
 // bar draws a share: the whole width is all domains, of which the track is
 // those known and the rest those that are not; the fill is the yes among the
-// known, and the whisker its 95 % interval. Figures are percent of the width.
+// known, and the whisker its 95 % interval, which a lower bound has not. Figures are percent of the width.
 type bar struct {
 	Track, Fill, Low, High, Hidden string
 	Whisker, Rest                  bool
@@ -71,7 +71,7 @@ func percent(f float64) string {
 	return strconv.FormatFloat(math.Round(f*10000)/100, 'f', -1, 64) + "%"
 }
 
-func barOf(s survey.Share) bar {
+func barOf(s survey.Figure) bar {
 	all := s.Known() + s.Unknown
 	if all == 0 {
 		return bar{Track: "0%", Fill: "0%", Hidden: "100%", Rest: true}
@@ -86,20 +86,23 @@ func barOf(s survey.Share) bar {
 
 // shareView is a share in words and as a bar.
 type shareView struct {
-	survey.Share
+	survey.Figure
 	Bar bar
 	// Percent is the share, a dash where nothing is known; Interval is its 95 %
-	// interval, Of the fraction behind it.
+	// interval, empty for a lower bound; Of the fraction behind it.
 	Percent, Interval, Of string
 	// Hidden words how many are unknown, and says so where that is most of
 	// them; "" for none.
 	Hidden string
 }
 
-func shareViewOf(l locale.Lang, s survey.Share) shareView {
-	v := shareView{Share: s, Bar: barOf(s), Percent: "–"}
+// shareViewOf words a figure.
+func shareViewOf(l locale.Lang, s survey.Figure) shareView {
+	v := shareView{Figure: s, Bar: barOf(s), Percent: "–"}
 	if f, ok := s.Value(); ok {
-		v.Percent = l.Percent(f)
+		if v.Percent = l.Percent(f); s.Least {
+			v.Percent = textOf(l, "publish.least", "share", f)
+		}
 	}
 	if low, high, ok := s.Interval(); ok {
 		v.Interval = textOf(l, "web.survey.interval", "low_share", low, "high_share", high)
@@ -110,8 +113,26 @@ func shareViewOf(l locale.Lang, s survey.Share) shareView {
 	case s.Unknown > 0:
 		v.Hidden = textOf(l, "web.survey.unknown-n", "n", s.Unknown)
 	}
-	v.Of = textOf(l, "web.survey.of", "yes", s.Yes, "known", s.Known())
+	v.Of = textOf(l, "web.survey.of", "yes", s.Yes, "known", s.Of())
+	if s.Least {
+		v.Of = textOf(l, "publish.least.of", "yes", s.Yes, "all", s.Of())
+	}
 	return v
+}
+
+// leastNote says which of the facts are lower bounds, and why; "" where none
+// is.
+func leastNote(l locale.Lang, facts []string) string {
+	var names []string
+	for _, f := range facts {
+		if survey.LowerBound(f) {
+			names = append(names, factLabel(l, f))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return textOf(l, "publish.least.note", "facts", names)
 }
 
 // factLine is one fact of a table.
@@ -126,6 +147,7 @@ type factLine struct {
 type factTable struct {
 	ID    string
 	Lines []factLine
+	Least string // which of them are lower bounds; "" for none
 }
 
 // tablesOf arranges a row's shares by group. Facts of which nothing is known
@@ -154,13 +176,23 @@ func tablesOf(l locale.Lang, wave *store.Wave, shares []survey.Share) (tables []
 				silent = append(silent, factLabel(l, f))
 				continue
 			}
-			t.Lines = append(t.Lines, factLine{shareView: shareViewOf(l, shares[i]), Fact: f, Label: factLabel(l, f), Means: factMeans(l, f)})
+			t.Lines = append(t.Lines, factLine{shareView: shareViewOf(l, survey.FigureOf(f, shares[i])), Fact: f, Label: factLabel(l, f), Means: factMeans(l, f)})
 		}
 		if len(t.Lines) > 0 {
+			t.Least = leastNote(l, factsOf(t.Lines))
 			tables = append(tables, t)
 		}
 	}
 	return tables, silent
+}
+
+// factsOf are the names of the facts of lines.
+func factsOf(lines []factLine) []string {
+	out := make([]string, len(lines))
+	for i := range lines {
+		out[i] = lines[i].Fact
+	}
+	return out
 }
 
 // columnsOf are the key facts that a wave has.

@@ -34,6 +34,7 @@ type attributeTable struct {
 	Rows          []attributeRow
 	Total         int // rows, those not shown included
 	List          *listing
+	Least         string // as in factTable
 }
 
 // attributeRow is one value of an attribute.
@@ -163,6 +164,7 @@ func (v *waveView) answer(p *page, sum *survey.Summary) {
 func attributeTableOf(p *page, h *waveHead, t *survey.Table) attributeTable {
 	out := attributeTable{Name: t.Attribute, URL: h.attributeURL(t.Attribute), Total: len(t.Rows)}
 	facts := columnsOf(&h.Wave)
+	out.Least = leastNote(p.Lang, facts)
 	for _, f := range facts {
 		out.Columns = append(out.Columns, factLine{Fact: f, Label: factLabel(p.Lang, f), Means: factMeans(p.Lang, f)})
 	}

@@ -43,6 +43,7 @@ type surveysView struct {
 	Lines   []waveLine
 	Columns []factLine // headings
 	More    int        // waves that are not shown
+	Least   string     // as in factTable
 }
 
 // waveLine is one wave in the table.
@@ -186,6 +187,7 @@ func (s *server) surveys(w http.ResponseWriter, r *http.Request, p *page) error 
 	for _, f := range keyFacts {
 		v.Columns = append(v.Columns, factLine{Fact: string(f), Label: factLabel(p.Lang, string(f)), Means: factMeans(p.Lang, string(f))})
 	}
+	v.Least = leastNote(p.Lang, factsOf(v.Columns))
 	now := time.Now()
 	for i, wave := range waves[:min(len(waves), mostWaves)] {
 		line := waveLine{waveHead: s.headOf(p, wave, now)}
@@ -206,13 +208,14 @@ func (s *server) surveys(w http.ResponseWriter, r *http.Request, p *page) error 
 	return nil
 }
 
-func factShare(w *store.Wave, shares []survey.Share, fact string) survey.Share {
+// factShare is a fact's figure among a wave's shares.
+func factShare(w *store.Wave, shares []survey.Share, fact string) survey.Figure {
 	for i, f := range w.Facts {
 		if f == fact && i < len(shares) {
-			return shares[i]
+			return survey.FigureOf(fact, shares[i])
 		}
 	}
-	return survey.Share{}
+	return survey.FigureOf(fact, survey.Share{})
 }
 
 // wave finds the wave that the address names, and begins its page.
