@@ -42,8 +42,8 @@ const (
 	FactBIMILogo        Fact = "bimi_logo"        // and the logo is in proper form
 	FactBIMICertificate Fact = "bimi_certificate" // and a mark certificate holds for it
 
-	FactDNSSEC Fact = "dnssec"
-	FactRPKI   Fact = "rpki" // the networks of MX hosts and name servers have a valid origin
+	FactDNSSEC Fact = "dnssec" // the domain's records are signed, and the signatures hold
+	FactRPKI   Fact = "rpki"   // the networks of MX hosts and name servers have a valid origin
 
 	// FactProtected is the yardstick of the domain's kind: one that sends mail
 	// has SPF or DKIM and an enforced DMARC policy; one that sends none says so
@@ -162,7 +162,7 @@ func (p *Posture) Fact(f Fact) State {
 			return known(c.Valid)
 		}
 	case FactDNSSEC:
-		return known(p.DNSSEC.Present)
+		return And(p.DNSSEC.Present, p.DNSSEC.Valid)
 	case FactSTARTTLS:
 		return known(p.Topic(TopicSTARTTLS).Present)
 	case FactRPKI:

@@ -239,6 +239,9 @@ func TestDNSSEC(t *testing.T) {
 		r := signed{open(t, zone), tt.secure}
 		p := Inspect(t.Context(), r, name(t, "x.example"), Options{})
 		found := strings.TrimSpace(codes(&p, TopicDNSSEC) + " " + codes(&p, TopicDANE))
+		if got := p.Fact(FactDNSSEC); got != tt.valid {
+			t.Errorf("%v: the fact is %s, want %s", tt.secure, got, tt.valid) // bogus is no protection
+		}
 		if p.DNSSEC.Status != tt.status || p.DNSSEC.Present != tt.dnssec || p.DNSSEC.Valid != tt.valid || p.DANE.Valid != tt.dane || found != tt.found {
 			t.Errorf("%v: %s, present %s, valid %s, DANE %s, found %q, want %s, %s, %s, %s, %q", tt.secure,
 				p.DNSSEC.Status, p.DNSSEC.Present, p.DNSSEC.Valid, p.DANE.Valid, found, tt.status, tt.dnssec, tt.valid, tt.dane, tt.found)
