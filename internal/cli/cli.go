@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -143,7 +142,7 @@ func newRoot(e *Env) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("sekimori {{.Version}}\n")
-	root.SetUsageTemplate(usageTemplate(e))
+	root.SetUsageFunc(usage(e))
 	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, cmd.CommandPath()} })
 	root.AddCommand(newImport(e), newAdvise(e), newServe(e), newVerify(e), newCheck(e), newSurvey(e))
@@ -183,25 +182,6 @@ func suggest(cmd *cobra.Command, word string) string {
 		return fmt.Sprintf("; did you mean %q?", s[0])
 	}
 	return ""
-}
-
-// usageTemplate is cobra's, shortened, with headings in the user's language.
-func usageTemplate(e *Env) string {
-	h := func(code string) string { return strings.ReplaceAll(e.text(code, nil), "{{", "") }
-	return h("cli.usage.usage") + `
-{{- if .Runnable}}
-  {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
-  {{.CommandPath}} ` + h("cli.usage.verb") + `{{end}}{{if .HasExample}}
-
-` + h("cli.usage.examples") + `
-{{.Example}}{{end}}{{if .HasAvailableSubCommands}}
-
-` + h("cli.usage.verbs") + `{{range .Commands}}{{if (or .IsAvailableCommand (eq .Name "help"))}}
-  {{rpad .Name .NamePadding }} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
-
-` + h("cli.usage.flags") + `
-{{.LocalFlags.FlagUsagesWrapped 78 | trimTrailingWhitespaces}}{{end}}
-`
 }
 
 // dataFlag adds --data.

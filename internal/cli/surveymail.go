@@ -32,8 +32,8 @@ func newSurveyMail(e *Env) *cobra.Command {
 		Short: e.text("cli.surveymail.short", nil),
 		Long: strings.Join([]string{e.prose("cli.surveymail.long"), e.prose("cli.surveymail.long_match"), e.prose("cli.surveymail.long_recorded"),
 			e.prose("cli.surveymail.long_words"), e.prose("cli.surveymail.long_again"), e.prose("cli.surveymail.long_status")}, "\n\n"),
-		Example: "  sekimori survey mail newsletters.mbox\n  sekimori survey mail ~/Maildir --name 2026-11 --out report --authserv-id mx.example.jp\n" +
-			"  sekimori survey mail --imap imaps://survey@imap.example.jp/INBOX --password-file password.txt",
+		Example: "  sekimori survey mail newsletters.mbox\n  sekimori survey mail ~/Maildir --out report --authserv-id mx.example.jp\n" +
+			"  sekimori survey mail --imap imaps://me@example.jp/INBOX --password-file pw",
 	}
 	names := addDNSFlags(cmd, e)
 	data := dataFlag(cmd, e)

@@ -33,7 +33,7 @@ func newVerify(e *Env) *cobra.Command {
 		Short: e.text("cli.verify.short", nil),
 		Long: strings.Join([]string{e.prose("cli.verify.long"), e.prose("cli.verify.long_connection"),
 			e.prose("cli.verify.long_many"), e.prose("cli.verify.long_status")}, "\n\n"),
-		Example: "  sekimori verify message.eml\n  sekimori verify message.eml --ip 192.0.2.10 --helo mx.example.jp --mail-from info@example.jp\n" +
+		Example: "  sekimori verify message.eml\n  sekimori verify message.eml --ip 192.0.2.10 --mail-from info@example.jp\n" +
 			"  sekimori verify --time received --json ~/Maildir archive.mbox\n  cat message.eml | sekimori verify -",
 		Args: cobra.MinimumNArgs(1),
 	}
