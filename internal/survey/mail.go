@@ -161,9 +161,10 @@ func (r *mailRun) mail(c *check.Checked) pendingMail {
 }
 
 // MailChanged reports whether a message is worth something else now than what
-// the receiving server recorded, in the methods that it recorded.
+// the receiving server recorded, in the methods that it recorded. Where the DNS
+// gives no answer now, that is not known.
 func MailChanged(m *store.MailResult) bool {
-	differs := func(then, now string) bool { return then != "" && now != "unknown" && then != now }
+	differs := func(then, now string) bool { return then != "" && now != "unknown" && now != "temperror" && then != now }
 	return differs(m.Then.SPF, m.Now.SPF) || differs(m.Then.DKIM, m.Now.DKIM) || differs(m.Then.DMARC, m.Now.DMARC)
 }
 

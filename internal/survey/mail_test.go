@@ -210,3 +210,13 @@ func TestMailProblems(t *testing.T) {
 		}
 	}
 }
+
+// TestMailChanged: what the DNS does not answer is not another result.
+func TestMailChanged(t *testing.T) {
+	for now, want := range map[string]bool{"pass": false, "none": true, "temperror": false, "unknown": false} {
+		m := store.MailResult{Then: store.MailStates{SPF: "pass"}, Now: store.MailStates{SPF: now, DKIM: "none", DMARC: "none"}}
+		if got := MailChanged(&m); got != want {
+			t.Errorf("%s: %v", now, got)
+		}
+	}
+}
