@@ -33,7 +33,7 @@ func (e *Env) withStoreOf(ctx context.Context, dir string, create bool, o store.
 	}
 	dir = e.path(dir)
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) && !create {
-		return fmt.Errorf("no data folder at %s: import reports first (sekimori import PATH), or name the folder with --data", dir)
+		return fmt.Errorf("no data folder at %s: import reports first (sekimori import PATH) or survey a list (sekimori survey run LIST), or name the folder with --data", dir)
 	}
 	deadline := time.Now().Add(ownerWait)
 	for {

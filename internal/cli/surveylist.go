@@ -282,7 +282,7 @@ func (e *Env) printUnderstood(u *understood, examples []store.Entry, odd *oddRow
 		if c.Role != "" {
 			use = e.text("cli.survey.use."+string(c.Role), nil)
 		}
-		rows = append(rows, []string{strconv.Itoa(c.Index + 1), explain.Clip(c.Header), use})
+		rows = append(rows, []string{strconv.Itoa(c.Number), explain.Clip(c.Header), use})
 	}
 	head := func(c string) string { return e.text("cli.survey.column."+c, nil) }
 	table(w, e.width(), []column{{head: head("number"), right: true}, {head: head("header")}, {head: head("use"), grow: true}}, rows)

@@ -63,7 +63,8 @@ type Reading struct {
 
 // Column is a column of a list.
 type Column struct {
-	Index  int    `json:"column"` // from 0
+	Index  int    `json:"-"`      // from 0
+	Number int    `json:"column"` // from 1, as Reading counts
 	Header string `json:"header"` // as it stands in the list; empty where there is none
 	Role   Role   `json:"role"`   // empty for an attribute
 	Name   string `json:"name"`   // of the attribute: the header, made unique

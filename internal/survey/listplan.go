@@ -91,7 +91,7 @@ func (s *sample) plan(open func() (Rows, error), o Reading) (*List, error) {
 		}
 	}
 	for i := range width {
-		c := Column{Index: i}
+		c := Column{Index: i, Number: i + 1}
 		if i < len(names) {
 			c.Header = strings.TrimSpace(strings.TrimLeft(names[i], "#"))
 		}

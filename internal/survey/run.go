@@ -76,7 +76,7 @@ type Runner struct {
 	// Retries is how often domains of which something was not answered are
 	// looked at again, at the end.
 	Retries int
-	// Backoff is the pause before the first retry, give or take a half; each
+	// Backoff is the pause before the first retry, give or take a quarter; each
 	// following one is twice as long. 0 means DefaultBackoff.
 	Backoff time.Duration
 	// Progress is called a few times a second, from one goroutine.
@@ -142,7 +142,7 @@ func (r *Runner) Run(ctx context.Context, wave store.Wave) (store.Wave, error) {
 		run.retry.Store(int32(i))
 		if run.measured.Load() > wave.Measured || i > 1 { // somebody failed a moment ago
 			run.waiting.Store(true)
-			pause := time.NewTimer(backoff/2 + rand.N(backoff))
+			pause := time.NewTimer(backoff - backoff/4 + rand.N(backoff/2))
 			select {
 			case <-pause.C:
 			case <-ctx.Done():
