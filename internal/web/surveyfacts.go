@@ -108,7 +108,7 @@ func shareViewOf(l locale.Lang, s survey.Figure) shareView {
 		v.Interval = textOf(l, "web.survey.interval", "low_share", low, "high_share", high)
 	}
 	switch {
-	case s.Unknown > s.Known():
+	case s.Unknown > s.Known() && !s.Least: // of a lower bound they mostly are
 		v.Hidden = textOf(l, "web.survey.unknown-most", "n", s.Unknown)
 	case s.Unknown > 0:
 		v.Hidden = textOf(l, "web.survey.unknown-n", "n", s.Unknown)
