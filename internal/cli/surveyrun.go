@@ -133,7 +133,7 @@ func checkWaveName(name string) error {
 const (
 	// surveyDatabase is what DuckDB may have, in octets. It fills its share with
 	// what it wrote, which nobody reads before the end.
-	surveyDatabase = 96 << 20
+	surveyDatabase = 64 << 20
 	// surveyAnswers is for answers that are kept, in octets: those of some
 	// thousand domains. What many domains have in common is asked for all the
 	// time, and stays; the rest is asked for once.
