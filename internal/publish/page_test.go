@@ -38,6 +38,7 @@ func TestPage(t *testing.T) {
 		"88.9%", "8 / 9", "56.5–98.0%", // SPF
 		"3 of the 8 domains known are protected", "分かった8個のうち3個、37.5%",
 		"5,000 to under 50,000", "5,000以上5万未満", "(not given)",
+		"DKIM (at least)", "DKIMあり（少なくとも）", "at least ", " of all 10", "DKIM, DKIM key usable: at least so many",
 		"bestguesspass", "There is no DMARC record.", "DMARC レコードがありません。",
 		"This page names nobody", "2 of the 9 domains known (22.2%): 1 without a record, 1 with a faulty one",
 	} {
