@@ -181,6 +181,9 @@ func readName(token string, role Role) ([]string, *fault) {
 		if sharedSites[org.String()] || sharedSites[n.String()] {
 			return nil, &fault{code: codeShared, detail: n.String()}
 		}
+		if body := localBody(n, org); !body.IsZero() {
+			return []string{body.String()}, nil
+		}
 		return []string{org.String()}, nil
 	}
 	// Nobody sends mail as the host of a web site.
@@ -190,6 +193,26 @@ func readName(token string, role Role) ([]string, *fault) {
 		}
 	}
 	return []string{n.String()}, nil
+}
+
+// localBody is the domain of the city, town, village or prefecture whose web
+// site is a host in lg.jp, where they keep the form of their older names: the
+// mail of www.city.otaru.lg.jp comes from city.otaru.lg.jp, and otaru.lg.jp is
+// nobody's. The zero Name for any other host.
+func localBody(host, org domain.Name) domain.Name {
+	if !strings.HasSuffix(org.String(), ".lg.jp") {
+		return domain.Name{}
+	}
+	for n := host; n != org && !n.IsZero(); n = n.Parent() {
+		if n.Parent() != org {
+			continue
+		}
+		switch label, _, _ := strings.Cut(n.String(), "."); label {
+		case "city", "town", "vill", "pref", "metro":
+			return n
+		}
+	}
+	return domain.Name{}
 }
 
 func beforeAt(s string) string {

@@ -164,7 +164,9 @@ func (r *mailRun) mail(c *check.Checked) pendingMail {
 // the receiving server recorded, in the methods that it recorded. Where the DNS
 // gives no answer now, that is not known.
 func MailChanged(m *store.MailResult) bool {
-	differs := func(then, now string) bool { return then != "" && now != "unknown" && now != "temperror" && then != now }
+	differs := func(then, now string) bool {
+		return then != "" && now != "unknown" && now != "temperror" && then != now
+	}
 	return differs(m.Then.SPF, m.Now.SPF) || differs(m.Then.DKIM, m.Now.DKIM) || differs(m.Then.DMARC, m.Now.DMARC)
 }
 
