@@ -38,7 +38,7 @@ func (b *bench) survey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer w.Close()
+	defer func() { w.Close() }() // those of then: more starts others
 	run := func(list, name string) (usage, surveyed, error) {
 		dir, err := b.data("survey-" + name)
 		if err != nil {
