@@ -179,7 +179,7 @@ func (in *inspection) certificate(file []byte, published *bimi.Logo) State {
 		c.SameLogo = state(len(differs) == 0)
 	}
 	in.findAt(TopicBIMI, c.URL, append(read.Findings, differs...)...)
-	sound := And(state(read.Valid()), not(state(len(differs) > 0)))
+	sound := And(state(read.Valid()), Not(state(len(differs) > 0)))
 	c.Valid = And(sound, c.Trusted)
 	if x.Location == "" {
 		x.Logo.Valid = No

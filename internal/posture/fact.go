@@ -118,7 +118,7 @@ func (p *Posture) Fact(f Fact) State {
 		if p.DMARC.Inherited == Yes || p.DMARC.none {
 			return No
 		}
-		return And(p.DMARC.Present, not(p.DMARC.Inherited))
+		return And(p.DMARC.Present, Not(p.DMARC.Inherited))
 	case FactDMARCValid:
 		return known(p.DMARC.Valid)
 	case FactDMARCQuarantine:
@@ -180,7 +180,8 @@ func known(s State) State {
 	return s
 }
 
-func not(s State) State {
+// Not is yes where it is no, no where it is yes, and else unknown.
+func Not(s State) State {
 	switch s {
 	case Yes:
 		return No
@@ -219,8 +220,8 @@ func (p *Posture) reports() State {
 }
 
 func (p *Posture) protected() State {
-	sends := And(p.DMARC.Enforced, Or(p.SPF.Valid, p.DKIM.Valid), not(state(p.SPF.everybody)))
-	silent := And(p.policyIs("reject"), p.DMARC.Enforced, Or(p.Fact(FactSPFNobody), not(p.Exists)))
+	sends := And(p.DMARC.Enforced, Or(p.SPF.Valid, p.DKIM.Valid), Not(state(p.SPF.everybody)))
+	silent := And(p.policyIs("reject"), p.DMARC.Enforced, Or(p.Fact(FactSPFNobody), Not(p.Exists)))
 	switch p.SendsMail {
 	case Yes:
 		return sends

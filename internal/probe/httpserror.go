@@ -135,10 +135,15 @@ func handshakeError(ctx context.Context, err error) *Error {
 		e.Why = WhyCertificate
 	case timedOut(ctx, err):
 		e.Why = WhyTimeout
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case cutOff(err):
 		e.Why = WhyBroken
 	}
 	return e
+}
+
+// cutOff reports whether a connection ended in the middle.
+func cutOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 func exchangeError(ctx context.Context, err error) *Error {

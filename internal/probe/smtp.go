@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -350,7 +349,7 @@ func noSession(ctx context.Context, host string, err error) *Error {
 		e.Why = WhyNoTLS
 	case timedOut(ctx, err):
 		e.Why = WhyTimeout
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case cutOff(err):
 		e.Why = WhyBroken
 	}
 	return e

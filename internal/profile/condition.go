@@ -40,7 +40,7 @@ func (c *Condition) state(of Facts) posture.State {
 		}
 		return posture.Or(states...)
 	case c.Not != nil:
-		return not(c.Not.state(of))
+		return posture.Not(c.Not.state(of))
 	}
 	s := of(c.Fact)
 	switch {
@@ -49,19 +49,9 @@ func (c *Condition) state(of Facts) posture.State {
 	case c.Isnt != "":
 		return posture.Yes
 	case c.Is == posture.No:
-		return not(s)
+		return posture.Not(s)
 	}
 	return s
-}
-
-func not(s posture.State) posture.State {
-	switch s {
-	case posture.Yes:
-		return posture.No
-	case posture.No:
-		return posture.Yes
-	}
-	return posture.Unknown
 }
 
 // check finds what is wrong with a condition.

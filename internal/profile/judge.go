@@ -41,7 +41,7 @@ func Judge(p *Profile, of Facts) Report {
 			r.NotApplicable = false
 			// Where it is not known whether the item is for the domain, one that
 			// holds does no harm, and one that does not decides nothing.
-			owed = append(owed, posture.Or(f.State, not(applies)))
+			owed = append(owed, posture.Or(f.State, posture.Not(applies)))
 		}
 		r.Items[i] = f
 	}
@@ -64,7 +64,7 @@ func (p *Profile) State(of Facts) posture.State {
 			continue
 		}
 		owed = true
-		out = posture.And(out, posture.Or(it.When.state(of), not(applies)))
+		out = posture.And(out, posture.Or(it.When.state(of), posture.Not(applies)))
 	}
 	if !owed {
 		return posture.Unknown
@@ -78,9 +78,9 @@ func (a Audience) holds(of Facts) posture.State {
 	case Senders:
 		return of(posture.FactSendsMail)
 	case Silent:
-		return not(of(posture.FactSendsMail))
+		return posture.Not(of(posture.FactSendsMail))
 	case Receivers:
-		return posture.And(of(posture.FactMX), not(of(posture.FactNullMX)))
+		return posture.And(of(posture.FactMX), posture.Not(of(posture.FactNullMX)))
 	}
 	return posture.Yes
 }

@@ -7,8 +7,8 @@ import (
 	"sekimori/internal/survey"
 )
 
-// share is a metric in summary.json.
-type share struct {
+// Share is a metric in summary.json.
+type Share struct {
 	Yes     int64    `json:"yes"`
 	No      int64    `json:"no"`
 	Unknown int64    `json:"unknown"`
@@ -17,8 +17,9 @@ type share struct {
 	High95  *float64 `json:"high95"`
 }
 
-func shareOf(s survey.Share) share {
-	out := share{Yes: s.Yes, No: s.No, Unknown: s.Unknown}
+// ShareOf is the JSON form of a share: null where nothing is known.
+func ShareOf(s survey.Share) Share {
+	out := Share{Yes: s.Yes, No: s.No, Unknown: s.Unknown}
 	if v, ok := s.Value(); ok {
 		low, high, _ := s.Interval()
 		out.Share, out.Low95, out.High95 = &v, &low, &high
@@ -60,7 +61,7 @@ func (e *emitter) numbers(s *survey.Summary) {
 		for _, r := range t.Rows {
 			e.object(r.Value)
 			for j, f := range w.Facts {
-				e.member(f, shareOf(r.Facts[j]))
+				e.member(f, ShareOf(r.Facts[j]))
 			}
 			e.end()
 		}
@@ -169,8 +170,8 @@ func (e *emitter) changes(c *survey.Comparison) {
 	e.object("metrics")
 	for _, f := range c.Facts {
 		e.object(f.Fact)
-		e.member("before", shareOf(f.Before))
-		e.member("after", shareOf(f.After))
+		e.member("before", ShareOf(f.Before))
+		e.member("after", ShareOf(f.After))
 		m := f.Moves
 		e.member("moves", moves{m[store.Yes][store.Yes], m[store.Yes][store.No], m[store.Yes][store.Unknown],
 			m[store.No][store.Yes], m[store.No][store.No], m[store.No][store.Unknown],

@@ -84,15 +84,5 @@ func (r *record) state(i int) string {
 	if i < 0 || i >= len(r.Result.States) {
 		return "unknown"
 	}
-	return stateWord(r.Result.States[i])
-}
-
-func stateWord(s store.State) string {
-	switch s {
-	case store.Yes:
-		return "yes"
-	case store.No:
-		return "no"
-	}
-	return "unknown"
+	return r.Result.States[i].String()
 }

@@ -14,6 +14,17 @@ const (
 	No
 )
 
+// String returns "yes", "no" or "unknown".
+func (s State) String() string {
+	switch s {
+	case Yes:
+		return "yes"
+	case No:
+		return "no"
+	}
+	return "unknown"
+}
+
 // WaveSpec is what a wave begins with.
 type WaveSpec struct {
 	Name       string   // unique among the waves, such as "2026-11"

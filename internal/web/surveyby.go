@@ -318,7 +318,7 @@ func (s *server) organisations(r *http.Request, p *page, h *waveHead, v *organis
 		v.Facts = append(v.Facts, choice{Value: name, Label: factLabel(p.Lang, name), Current: f.Fact == name})
 	}
 	for _, word := range []string{"no", "yes", "unknown"} {
-		v.States = append(v.States, choice{Value: word, Label: p.text("web.survey.state." + word), Current: word == stateWord(f.State)})
+		v.States = append(v.States, choice{Value: word, Label: p.text("web.survey.state." + word), Current: word == f.State.String()})
 	}
 	if f.Fact == "" {
 		for i := range v.States {
@@ -358,7 +358,7 @@ func organisationOf(p *page, h *waveHead, row store.SurveyRow, facts []string) o
 	o.Status, o.StatusArgs = statusOf(&row)
 	o.Odd = inputProblem(p, &row)
 	for _, f := range facts {
-		o.States = append(o.States, organisationState{factLabel(p.Lang, f), stateWord(stateAt(&h.Wave, &row, f))})
+		o.States = append(o.States, organisationState{factLabel(p.Lang, f), stateAt(&h.Wave, &row, f).String()})
 	}
 	for _, c := range row.Result.Codes {
 		switch c.Grade {

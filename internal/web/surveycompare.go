@@ -49,7 +49,7 @@ type moveLink struct {
 
 // movedView is the domains that went from one state to another.
 type movedView struct {
-	Fact, From, To string // From and To as words of stateWord
+	Fact, From, To string // From and To as words of store.State
 	Label          string
 	Rows           []movedLine
 	Clear          string
@@ -190,7 +190,7 @@ func (s *server) moved(r *http.Request, p *page, h *waveHead, before *store.Wave
 	if !ok || !known || from == to || !slices.Contains(h.Facts, fact) || !slices.Contains(before.Facts, fact) {
 		return nil
 	}
-	m := &movedView{Fact: fact, From: stateWord(from), To: stateWord(to), Label: factLabel(p.Lang, fact), Clear: p.with("fact", "", "from", "", "to", "", "page", "", "q", "")}
+	m := &movedView{Fact: fact, From: from.String(), To: to.String(), Label: factLabel(p.Lang, fact), Clear: p.with("fact", "", "from", "", "to", "", "page", "", "q", "")}
 	l := p.list("web.survey.compare.moved", []string{"no", "domain"})
 	l.Fragment = "moved"
 	page := l.page()

@@ -127,7 +127,7 @@ func (s *server) organisation(w http.ResponseWriter, r *http.Request, p *page) e
 			v.Profiles = append(v.Profiles, profileViewOf(p, &profile.All()[i], factsAt(&h.Wave, &row)))
 		}
 		for _, f := range h.Facts {
-			v.Facts = append(v.Facts, factState{factLabel(p.Lang, f), factMeans(p.Lang, f), stateWord(stateAt(&h.Wave, &row, f))})
+			v.Facts = append(v.Facts, factState{factLabel(p.Lang, f), factMeans(p.Lang, f), stateAt(&h.Wave, &row, f).String()})
 		}
 	}
 	mails, total, err := s.Store.Mails(r.Context(), h.ID, row.No, store.Page{Limit: mostOwnMails})

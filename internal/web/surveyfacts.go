@@ -206,18 +206,7 @@ func columnsOf(wave *store.Wave) []string {
 	return out
 }
 
-// stateWord is a state as templates and addresses name it.
-func stateWord(s store.State) string {
-	switch s {
-	case store.Yes:
-		return "yes"
-	case store.No:
-		return "no"
-	}
-	return "unknown"
-}
-
-// stateOf reads stateWord's words.
+// stateOf reads the words of store.State.
 func stateOf(s string) (store.State, bool) {
 	switch s {
 	case "yes":
@@ -242,5 +231,5 @@ func stateAt(wave *store.Wave, row *store.SurveyRow, fact string) store.State {
 // factsAt answers profiles from what is stored of a domain: what the posture
 // itself does not keep in its JSON form is among the facts.
 func factsAt(wave *store.Wave, row *store.SurveyRow) profile.Facts {
-	return func(f posture.Fact) posture.State { return posture.State(stateWord(stateAt(wave, row, string(f)))) }
+	return func(f posture.Fact) posture.State { return posture.State(stateAt(wave, row, string(f)).String()) }
 }

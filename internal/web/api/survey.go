@@ -97,16 +97,6 @@ type surveyRows struct {
 	Rows  []SurveyRow `json:"rows"`
 }
 
-func stateWord(s store.State) string {
-	switch s {
-	case store.Yes:
-		return "yes"
-	case store.No:
-		return "no"
-	}
-	return "unknown"
-}
-
 func rowOf(w *store.Wave, r *store.SurveyRow) SurveyRow {
 	out := SurveyRow{No: r.No, Line: r.Line, Name: r.Name, Domain: r.Domain, Aliases: notNil(r.Aliases), Attributes: map[string]string{}, Facts: map[string]string{},
 		Problems: []surveyProblem{}, Unanswered: r.Result.Unanswered}
@@ -118,7 +108,7 @@ func rowOf(w *store.Wave, r *store.SurveyRow) SurveyRow {
 	for i, f := range w.Facts {
 		out.Facts[f] = "unknown"
 		if i < len(r.Result.States) {
-			out.Facts[f] = stateWord(r.Result.States[i])
+			out.Facts[f] = r.Result.States[i].String()
 		}
 	}
 	for _, c := range r.Result.Codes {
@@ -187,14 +177,7 @@ type factTally struct {
 	High95  *float64 `json:"high95"`
 }
 
-func tallyOf(s survey.Share) factTally {
-	t := factTally{Yes: s.Yes, No: s.No, Unknown: s.Unknown}
-	if f, ok := s.Value(); ok {
-		low, high, _ := s.Interval()
-		t.Share, t.Low95, t.High95 = &f, &low, &high
-	}
-	return t
-}
+func tallyOf(s survey.Share) factTally { return factTally(publish.ShareOf(s)) }
 
 type comparison struct {
 	Before string       `json:"before"`
@@ -385,9 +368,9 @@ func comparisonOf(c *survey.Comparison, after string) comparison {
 		f := &c.Facts[i]
 		ch := factChange{Fact: f.Fact, Before: tallyOf(f.Before), After: tallyOf(f.After), Moves: map[string]map[string]int64{}}
 		for from := range f.Moves {
-			ch.Moves[stateWord(store.State(from))] = map[string]int64{}
+			ch.Moves[store.State(from).String()] = map[string]int64{}
 			for to, n := range f.Moves[from] {
-				ch.Moves[stateWord(store.State(from))][stateWord(store.State(to))] = n
+				ch.Moves[store.State(from).String()][store.State(to).String()] = n
 			}
 		}
 		out.Facts = append(out.Facts, ch)

@@ -156,7 +156,7 @@ func surveyCells(q *exportQuery, w *store.Wave, r *store.SurveyRow) []any {
 		if i < len(r.Result.States) {
 			st = r.Result.States[i]
 		}
-		cells = append(cells, q.word("web.survey.state.", stateWord(st)))
+		cells = append(cells, q.word("web.survey.state.", st.String()))
 	}
 	var codes []string
 	for _, c := range r.Result.Codes {
@@ -303,7 +303,7 @@ func surveyMovedTable() table {
 				}
 				for i := range rows {
 					r := &rows[i].After
-					if err := emit(r.No, r.Name, r.Domain, factWord(q.lang, q.survey.fact), q.word("web.survey.state.", stateWord(from)), q.word("web.survey.state.", stateWord(to))); err != nil {
+					if err := emit(r.No, r.Name, r.Domain, factWord(q.lang, q.survey.fact), q.word("web.survey.state.", from.String()), q.word("web.survey.state.", to.String())); err != nil {
 						return 0, err
 					}
 				}
