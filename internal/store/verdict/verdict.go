@@ -1,0 +1,71 @@
+// Package verdict keeps what became of each message that came through the
+// gateway: until its aggregate report is made, and for as long as somebody may
+// ask "why was this mail quarantined?".
+package verdict
+
+import (
+	"net/netip"
+	"time"
+
+	"sekimori/explain"
+	"sekimori/report/aggregate"
+)
+
+// Action is what was done with a message.
+type Action string
+
+const (
+	Accept     Action = "accept"     // passed on
+	Mark       Action = "mark"       // passed on, marked as suspicious
+	Quarantine Action = "quarantine" // held by the MTA
+	Refuse     Action = "refuse"     // refused for good (5xx)
+	TryAgain   Action = "tempfail"   // refused for now (4xx); no report counts it
+)
+
+// Policy is the DMARC record that applied to a message. It is comparable; the
+// zero Policy is none.
+type Policy struct {
+	Domain string // where the record was found, as an A-label
+	Text   string // the record as published
+	Method string // how it was found: "treewalk" or "psl"
+}
+
+// Entry is one message. Texts are clipped by whoever makes it: addresses to
+// 320 octets, the message id to 256, the HELO name to 255.
+type Entry struct {
+	// ID is given by Log.Append. It rises with every message of a data folder.
+	ID   uint64
+	Time time.Time     // when its end arrived
+	Took time.Duration // from then to the answer
+
+	QueueID   string // the MTA's
+	MessageID string // without <>
+	Subject   string // kept only where the site wants it
+	Client    netip.Addr
+	Helo      string
+	MailFrom  string // the reverse-path without <>; empty for notifications
+	From      string // the author's address; the first where there are several
+	Rcpt      []string
+	Size      int64 // octets of header and body
+
+	Action Action
+	// Asked is what would have been done without monitoring mode; Action where
+	// there is no difference.
+	Asked Action
+	// Rule says which rule of the site decided, as a code; the zero Step where
+	// none did.
+	Rule explain.Step
+
+	SPF, DKIM, DMARC, ARC string // in one word each
+
+	Policy Policy
+	// Record is the message as a row of an aggregate report; its Count does not
+	// matter. It is filled in without a policy as well.
+	Record aggregate.Record
+	// Why explains the verdict; kept for messages that did not simply pass.
+	Why []explain.Step
+
+	// Print tells a message that is sent again from others: a hash over client,
+	// envelope, header and body as they arrived.
+	Print [16]byte
+}
