@@ -30,7 +30,7 @@ var layers = map[string]int{
 
 	"internal/collect": 3, "internal/sources": 3, "internal/advise": 3, "internal/profile": 3, "internal/survey": 3, "internal/gateway": 3, "internal/reporter": 3,
 
-	"internal/locale": 4, "internal/publish": 4, "internal/config": 4, "internal/arrival": 4, "internal/web/access": 4, "internal/web/api": 4, "internal/web": 4,
+	"internal/locale": 4, "internal/publish": 4, "internal/config": 4, "internal/arrival": 4, "internal/web/access": 4, "internal/web/gate": 4, "internal/web/api": 4, "internal/web": 4,
 	"internal/handoff": 4, "internal/cli": 4, "internal/archtest": 4, "internal/differential": 4,
 
 	"examples/sector": 0,
@@ -51,7 +51,8 @@ var beside = map[string][]string{
 	"internal/web":        {"internal/web/api", "internal/web/access", "internal/locale", "internal/publish"},
 	"internal/web/api":    {"internal/locale", "internal/publish"},
 	"internal/web/access": {"internal/locale"},
-	"internal/cli":        {"internal/web", "internal/web/api", "internal/web/access", "internal/handoff", "internal/locale", "internal/publish", "internal/config"},
+	"internal/web/gate":   {"internal/locale"},
+	"internal/cli":        {"internal/web", "internal/web/api", "internal/web/access", "internal/web/gate", "internal/handoff", "internal/locale", "internal/publish", "internal/config"},
 }
 
 // heavy are packages whose linking takes long; only the floors named may
