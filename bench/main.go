@@ -7,6 +7,7 @@
 //	go run ./bench -parts queries -rows 1000000
 //	go run ./bench -parts verify          only the checking of messages
 //	go run ./bench -parts survey          only the survey of many domains
+//	go run ./bench -parts gateway         only the milter
 //
 // Exit status: 0 when every bar is met, 1 when one is missed, 2 when something
 // could not be measured. Other programs that are not there are left out with a
@@ -84,6 +85,7 @@ var parts = [...]struct {
 	{"queries", (*bench).queries},
 	{"verify", (*bench).verify},
 	{"survey", (*bench).survey},
+	{"gateway", (*bench).gateway},
 }
 
 func main() {

@@ -32,6 +32,9 @@ type Options struct {
 	Zones map[string]string
 	// Silent are names whose servers take questions and never answer.
 	Silent []string
+	// Also is a further "address:port" at which Unbound listens: for programs
+	// that know the name server of /etc/resolv.conf alone, at port 53.
+	Also string
 	// Threads of Unbound; 0 means 1.
 	Threads int
 	// Patience is how long to wait for the servers to have read their zones;
@@ -133,6 +136,9 @@ func (s *Servers) start(o Options) error {
 	}
 	s.Resolver = fmt.Sprintf("127.0.0.1:%d", port)
 	threads := max(o.Threads, 1)
+	if o.Also != "" {
+		stubs = fmt.Sprintf("server:\n interface: %s\n", strings.Replace(o.Also, ":", "@", 1)) + stubs
+	}
 	path, err = write("unbound.conf", fmt.Sprintf("server:\n interface: 127.0.0.1@%d\n port: %[1]d\n do-ip6: no\n username: \"\"\n chroot: \"\"\n directory: %q\n pidfile: \"\"\n use-syslog: no\n"+
 		" verbosity: 0\n num-threads: %d\n so-reuseport: yes\n so-rcvbuf: 4m\n so-sndbuf: 4m\n do-not-query-localhost: no\n module-config: \"iterator\"\n"+
 		" local-zone: \"test.\" nodefault\n local-zone: \"example.\" nodefault\n"+
