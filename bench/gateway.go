@@ -26,9 +26,9 @@ import (
 )
 
 const (
-	gatewaySessions = 16    // at once, as many as a Postfix of some size has
-	gatewayRate     = 1000  // messages a second of the measure of latency
-	gatewayOpen     = 1000  // sessions held open for the measure of memory
+	gatewaySessions = 16          // at once, as many as a Postfix of some size has
+	gatewayRate     = 1000        // messages a second of the measure of latency
+	gatewayOpen     = 1000        // sessions held open for the measure of memory
 	gatewayServer   = "127.0.0.2" // a name server at port 53 of its own, for programs that know no other port
 )
 

@@ -8,6 +8,7 @@
 //	go run ./bench -parts verify          only the checking of messages
 //	go run ./bench -parts survey          only the survey of many domains
 //	go run ./bench -parts gateway         only the milter
+//	go run ./bench -parts soak -soak 1h   the milter for an hour at half of its load
 //
 // Exit status: 0 when every bar is met, 1 when one is missed, 2 when something
 // could not be measured. Other programs that are not there are left out with a
@@ -36,8 +37,9 @@ type bench struct {
 	work    string // folder for inputs and data folders
 	rounds  int    // each import is measured so often; the median counts
 	rows    int    // of the queries part
-	fresh   bool   // make the inputs anew
-	require bool   // a missing peer is a failure
+	soaking time.Duration
+	fresh   bool // make the inputs anew
+	require bool // a missing peer is a failure
 	result  result
 }
 
@@ -86,6 +88,7 @@ var parts = [...]struct {
 	{"verify", (*bench).verify},
 	{"survey", (*bench).survey},
 	{"gateway", (*bench).gateway},
+	{"soak", (*bench).soak},
 }
 
 func main() {
@@ -103,6 +106,7 @@ func run() int {
 	flag.StringVar(&b.work, "work", "bench/work", "folder for inputs and data folders; inputs are kept for the next run")
 	flag.IntVar(&b.rounds, "rounds", 3, "how often each import is measured")
 	flag.IntVar(&b.rows, "rows", 10_000_000, "stored rows in the queries part")
+	flag.DurationVar(&b.soaking, "soak", 0, "how long to keep the gateway under load; 0 leaves that out")
 	flag.BoolVar(&b.fresh, "fresh", false, "make the inputs anew")
 	out := flag.String("out", "bench/results.json", "file to write the figures to")
 	flag.Parse()
