@@ -1,0 +1,182 @@
+//go:build unix
+
+package arrival
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"sekimori/internal/mailserver"
+	"sekimori/internal/nameserver"
+	"sekimori/internal/require"
+)
+
+// receiver is the name of the receiving host in its fields.
+const receiver = "mx.receiver.example"
+
+// world is what the tests of this package share: the program, the DNS, and a
+// Postfix with a service for each way in which a gateway may be set up.
+type world struct {
+	dir     string // short, and open to Postfix
+	program string
+	dns     *nameserver.Servers
+	postfix *mailserver.Server
+	gates   map[string]*gate
+}
+
+var (
+	shared  *world
+	trouble error
+	begin   sync.Once
+)
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	shared.close()
+	os.Exit(status)
+}
+
+// here returns the world, which the first test makes.
+func here(t *testing.T) *world {
+	t.Helper()
+	begin.Do(func() {
+		shared = &world{gates: map[string]*gate{}}
+		trouble = shared.open(require.Root(t))
+	})
+	if errors.Is(trouble, mailserver.ErrMissing) || errors.Is(trouble, nameserver.ErrMissing) {
+		require.Missing(t, trouble.Error())
+	}
+	if trouble != nil {
+		t.Fatal(trouble)
+	}
+	return shared
+}
+
+// gates says how the gateways of the world are set up. Each is a milter of the
+// service of Postfix that has its name.
+var settings = map[string]string{
+	// hold does what is usual where the domain says reject: it quarantines.
+	"hold": `
+  mode: enforce
+  on_bad_from: quarantine
+  trusted_ids: [inner.receiver.example]
+  networks: [10.9.0.0/16]
+` + rules,
+	// refuse is as strict as can be.
+	"refuse": `
+  mode: enforce
+  on_reject: refuse
+  on_quarantine: mark
+  on_trouble: tempfail
+  on_bad_from: refuse
+  explain_url: https://mx.receiver.example/why
+` + rules,
+	// monitor is what holds without a word.
+	"monitor": "",
+}
+
+const rules = `  rules:
+    - {forwarder: alumni.example, reason: forwarded for our graduates}
+    - {list: ml.example, reason: a list of ours}
+    - {sealer: sealer.example, reason: seals honestly}
+    - {network: 198.51.100.128/25, reason: the branch office}
+    - {from: banned.example, action: refuse, reason: not any more}
+`
+
+func (w *world) open(root string) error {
+	var err error
+	if w.dir, err = os.MkdirTemp("", "arr"); err != nil {
+		return err
+	}
+	if err := os.Chmod(w.dir, 0o755); err != nil {
+		return err
+	}
+	w.program = filepath.Join(w.dir, "sekimori")
+	zones, err := w.zones()
+	if err != nil {
+		return err
+	}
+	services := map[string]map[string]string{"bare": nil}
+	for name := range settings {
+		w.gates[name] = w.newGate(name)
+		services[name] = map[string]string{"smtpd_milters": w.gates[name].milter()}
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, 3)
+	wg.Go(func() {
+		build := exec.Command("go", "build", "-o", w.program, "./cmd/sekimori")
+		build.Dir = root
+		if out, err := build.CombinedOutput(); err != nil {
+			errs[0] = fmt.Errorf("%w: %s", err, out)
+		}
+	})
+	wg.Go(func() {
+		dir := filepath.Join(w.dir, "dns")
+		if errs[1] = os.Mkdir(dir, 0o755); errs[1] == nil {
+			w.dns, errs[1] = nameserver.Start(nameserver.Options{Dir: dir, Zones: zones, Silent: []string{"lame.example."}})
+		}
+	})
+	wg.Go(func() {
+		w.postfix, errs[2] = mailserver.Start(mailserver.Options{Hostname: receiver, Domains: []string{"receiver.example"}, Services: services})
+	})
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for name, set := range settings {
+		if err := w.gates[name].configure(set); err != nil {
+			return err
+		}
+		if _, err := w.gates[name].start(); err != nil {
+			return fmt.Errorf("gateway %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (w *world) close() {
+	if w == nil {
+		return
+	}
+	for _, g := range w.gates {
+		g.kill()
+	}
+	if w.postfix != nil {
+		w.postfix.Stop()
+	}
+	if w.dns != nil {
+		w.dns.Close()
+	}
+	if w.dir != "" {
+		_ = os.RemoveAll(w.dir)
+	}
+}
+
+// run runs a verb of the program and returns its standard output.
+func (w *world) run(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), w.program, args...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("sekimori %s: %v: %s", strings.Join(args, " "), err, &said)
+	}
+	return string(out)
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
