@@ -1,69 +1,126 @@
 // Package config reads the site's configuration: one YAML file into typed
 // values, with errors that name the file, the line and the column.
 //
-// No file is needed: Default is what holds without one. A file says only what
-// differs. Parse tells everything that is wrong with a file at once.
+// No file is needed: Default is what holds without one, and a file says only
+// what differs. Parse tells everything that is wrong with a file at once. It
+// looks at the text alone: whether a key can be read or an address be listened
+// at is found by whoever uses it.
 package config
 
 import (
-	"time"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"sekimori/domain"
 	"sekimori/internal/gateway"
 )
+
+// maxFile bounds a configuration, in octets.
+const maxFile = 1 << 20
 
 // Config is the whole file.
 type Config struct {
 	Gateway Gateway
 	Sign    []Key
 	Reports Reports
+	// Warnings are what can be right but seldom is.
+	Warnings []Problem
 }
 
 // Gateway is the section "gateway".
 type Gateway struct {
-	Listen []string // "unix:PATH" or "tcp:HOST:PORT", each
+	Listen []string // each as "unix:PATH" or "tcp:HOST:PORT"
 	Socket Socket
-	HTTP   string // HOST:PORT of metrics, health and the page that explains; empty is none
+	HTTP   string // HOST:PORT of metrics, health and the page that explains; "" is none
 	Site   gateway.Site
-	Keep   time.Duration // how long verdicts stay, in whole days
+	Keep   int // days that verdicts are kept
 }
 
-// Socket is who may use unix sockets.
+// Socket says who may use the unix sockets.
 type Socket struct {
-	Mode         uint32 // permission bits; 0 leaves them to the umask
-	Owner, Group string // names or numbers; empty leaves the process's
+	Mode         fs.FileMode // permission bits
+	Owner, Group string      // names or numbers; "" leaves the process's own
 }
 
-// Key is one entry of the section "sign".
+// Key is an entry of the section "sign": mail of a domain, and of all below it
+// that have no entry of their own, is signed with this key.
 type Key struct {
 	Domain   domain.Name
 	Selector string
-	File     string // absolute, or relative to the configuration's folder until Parse resolves it
+	File     string // resolved against the folder of the configuration
 }
 
-// Reports is the section "reports": what is sent to domain owners.
+// Reports is the section "reports": what domain owners are told.
 type Reports struct {
 	Send           bool
 	Organization   string
-	Email, Contact string
-	SMTP, TLS      string
-	Form           string
+	Email          string
+	Contact        string
+	SMTP           string // HOST:PORT
+	TLS            string // "opportunistic", "require" or "none"
+	Form           string // "rfc9990" or "rfc7489"
 	OptOut         []string
-	PerDestination int
+	PerDestination int // reports a day to one destination, at most
 	Failure        Failure
 }
 
 // Failure is reports.failure.
 type Failure struct {
 	Send    bool
-	PerHour int
+	PerHour int // failure reports an hour, at most
 }
 
-// Default is the configuration without a file.
+// Default is the configuration without a file. It watches, and treats no
+// message differently.
 func Default() Config {
-	return Config{Gateway: Gateway{Keep: 30 * 24 * time.Hour},
-		Reports: Reports{SMTP: "127.0.0.1:25", TLS: "opportunistic", Form: "rfc9990", PerDestination: 100, Failure: Failure{PerHour: 10}}}
+	return Config{
+		Gateway: Gateway{Socket: Socket{Mode: 0o660}, Keep: 30},
+		Reports: Reports{SMTP: "127.0.0.1:25", TLS: "opportunistic", Form: "rfc9990", PerDestination: 100, Failure: Failure{PerHour: 10}},
+	}
 }
 
-// Parse reads a configuration; name stands in its errors.
-func Parse(name string, text []byte) (Config, error) { return Default(), nil }
+// Read reads the configuration in a file. Its error is an Errors where the
+// file was read.
+func Read(file string) (Config, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return Default(), fmt.Errorf("%s: no such file: give the path of a configuration, or none at all for monitoring", file)
+		}
+		return Default(), err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err == nil && st.IsDir() {
+		return Default(), fmt.Errorf("%s is a folder: give the path of a configuration", file)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return Default(), fmt.Errorf("%s: %w", file, err)
+	}
+	return Parse(file, text)
+}
+
+// Parse reads a configuration. The name stands in errors and warnings, and
+// relative paths start in its folder. Its error is an Errors.
+func Parse(name string, text []byte) (Config, error) {
+	r := &reader{name: name, folder: filepath.Dir(name)}
+	return r.config(text)
+}
+
+func (r *reader) config(text []byte) (Config, error) {
+	c := Default()
+	if root := r.document(text); root != nil {
+		r.mapping(root, "", section{
+			"gateway": func(n *node) { r.gateway(n, &c.Gateway) },
+			"sign":    func(n *node) { r.sign(n, &c.Sign) },
+			"reports": func(n *node) { r.reports(n, &c) },
+		})
+		r.unsigned(&c)
+	}
+	c.Warnings = r.warnings
+	return c, r.err()
+}
