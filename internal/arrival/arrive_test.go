@@ -122,10 +122,10 @@ func arrivals() []arriving {
 		bad("a list's name alone", bank("m3", "List-Id: <announce.ml.example>").from(mallory, forged), mallorS+"dkim=none; "+bankBad),
 
 		// Authors.
-		bad("two From fields", bank("a1").top("From: x@mallory.example").signed("mallory.example", "r").from(mallory, forged), "?"),
-		bad("two From fields, the other way round", compose("a2", "x@mallory.example").signed("mallory.example", "r").top("From: info@bank.example").from(mallory, forged), "?"),
-		bad("two authors", compose("a3", "x@mallory.example, info@bank.example").from(mallory, forged), "?"),
-		bad("two authors, the other way round", compose("a4", "info@bank.example, x@mallory.example").from(mallory, forged), "?"),
+		bad("two From fields", bank("a1").top("From: x@mallory.example").signed("mallory.example", "r").from(mallory, forged), mallorS+"dkim=pass mallory.example/r; "+bankBad),
+		bad("two From fields, the other way round", compose("a2", "x@mallory.example").signed("mallory.example", "r").top("From: info@bank.example").from(mallory, forged), mallorS+"dkim=fail mallory.example/r; "+bankBad),
+		bad("two authors", compose("a3", "x@mallory.example, info@bank.example").from(mallory, forged), mallorS+"dkim=none; "+bankBad),
+		bad("two authors, the other way round", compose("a4", "info@bank.example, x@mallory.example").from(mallory, forged), mallorS+"dkim=none; "+bankBad),
 		bad("no From", compose("a5", "").from(mallory, forged), mallorS+"dkim=none; dmarc=permerror"),
 		bad("group", compose("a6", "undisclosed-senders:;").from(mallory, forged), mallorS+"dkim=none; dmarc=permerror"),
 		bad("group with a member", compose("a7", "Us: info@bank.example;").from(mallory, forged), mallorS+"dkim=none; "+bankBad),

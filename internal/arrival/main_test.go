@@ -108,6 +108,9 @@ func (w *world) open(root string) error {
 		w.gates[name] = w.newGate(name)
 		services[name] = map[string]string{"smtpd_milters": w.gates[name].milter()}
 	}
+	for _, bare := range bareLF {
+		services["refuse-"+bare] = map[string]string{"smtpd_milters": w.gates["refuse"].milter(), "smtpd_forbid_bare_newline": bare}
+	}
 	var wg sync.WaitGroup
 	errs := make([]error, 3)
 	wg.Go(func() {
@@ -130,8 +133,16 @@ func (w *world) open(root string) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	sign, err := signing(w.dir)
+	if err != nil {
+		return err
+	}
 	for name, set := range settings {
-		if err := w.gates[name].configure(set); err != nil {
+		sections := []string{}
+		if name == "hold" {
+			sections = append(sections, sign)
+		}
+		if err := w.gates[name].configure(set, sections...); err != nil {
 			return err
 		}
 		if _, err := w.gates[name].start(); err != nil {
