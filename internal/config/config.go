@@ -15,8 +15,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"sekimori/domain"
 	"sekimori/internal/gateway"
+	"sekimori/internal/reporter"
+	"sekimori/report/aggregate"
 )
 
 // maxFile bounds a configuration, in octets.
@@ -25,7 +26,7 @@ const maxFile = 1 << 20
 // Config is the whole file.
 type Config struct {
 	Gateway Gateway
-	Sign    []Key
+	Sign    []gateway.Key // files are resolved against the configuration's folder
 	Reports Reports
 	// Warnings are what can be right but seldom is.
 	Warnings []Problem
@@ -46,14 +47,6 @@ type Socket struct {
 	Owner, Group string      // names or numbers; "" leaves the process's own
 }
 
-// Key is an entry of the section "sign": mail of a domain, and of all below it
-// that have no entry of their own, is signed with this key.
-type Key struct {
-	Domain   domain.Name
-	Selector string
-	File     string // resolved against the folder of the configuration
-}
-
 // Reports is the section "reports": what domain owners are told.
 type Reports struct {
 	Send           bool
@@ -61,8 +54,8 @@ type Reports struct {
 	Email          string
 	Contact        string
 	SMTP           string // HOST:PORT
-	TLS            string // "opportunistic", "require" or "none"
-	Form           string // "rfc9990" or "rfc7489"
+	TLS            reporter.TLS
+	Form           aggregate.Form
 	OptOut         []string
 	PerDestination int // reports a day to one destination, at most
 	Failure        Failure
@@ -79,8 +72,15 @@ type Failure struct {
 func Default() Config {
 	return Config{
 		Gateway: Gateway{Socket: Socket{Mode: 0o660}, Keep: 30},
-		Reports: Reports{SMTP: "127.0.0.1:25", TLS: "opportunistic", Form: "rfc9990", PerDestination: 100, Failure: Failure{PerHour: 10}},
+		Reports: Reports{SMTP: "127.0.0.1:25", TLS: reporter.Opportunistic, Form: aggregate.RFC9990, PerDestination: 100, Failure: Failure{PerHour: 10}},
 	}
+}
+
+// Reporting is what the reporter takes of the configuration.
+func (c Config) Reporting() reporter.Options {
+	o := c.Reports
+	return reporter.Options{Send: o.Send, Organization: o.Organization, Email: o.Email, Contact: o.Contact, Form: o.Form,
+		OptOut: o.OptOut, PerDestination: o.PerDestination, SMTP: o.SMTP, TLS: o.TLS}
 }
 
 // Read reads the configuration in a file. Its error is an Errors where the

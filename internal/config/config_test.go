@@ -15,6 +15,7 @@ import (
 	"sekimori/domain"
 	"sekimori/internal/gateway"
 	"sekimori/internal/store/verdict"
+	"sekimori/report/aggregate"
 )
 
 var byValue = cmp.Comparer(func(a, b domain.Name) bool { return a == b })
@@ -70,12 +71,12 @@ func TestExample(t *testing.T) {
 				},
 			},
 		},
-		Sign: []Key{
-			{n("city.example.jp"), "s2026", "/etc/sekimori/s2026.pem"},
-			{n("city.example.jp"), "e2026", "/etc/sekimori/e2026.pem"},
+		Sign: []gateway.Key{
+			{Domain: n("city.example.jp"), Selector: "s2026", File: "/etc/sekimori/s2026.pem"},
+			{Domain: n("city.example.jp"), Selector: "e2026", File: "/etc/sekimori/e2026.pem"},
 		},
 		Reports: Reports{Organization: "City of Example", Email: "dmarc-reports@city.example.jp", Contact: "https://www.city.example.jp/mail",
-			SMTP: "127.0.0.1:25", TLS: "opportunistic", Form: "rfc9990", OptOut: []string{"example.com", "someone@example.org"}, PerDestination: 100, Failure: Failure{PerHour: 10}},
+			SMTP: "127.0.0.1:25", TLS: "opportunistic", Form: aggregate.RFC9990, OptOut: []string{"example.com", "someone@example.org"}, PerDestination: 100, Failure: Failure{PerHour: 10}},
 	}
 	if diff := cmp.Diff(want, c, byValue, byPrefix); diff != "" {
 		t.Errorf("the example says (-want +got):\n%s", diff)

@@ -6,6 +6,9 @@ import (
 	"strings"
 
 	"sekimori/domain"
+	"sekimori/internal/gateway"
+	"sekimori/internal/reporter"
+	"sekimori/report/aggregate"
 )
 
 const (
@@ -14,10 +17,10 @@ const (
 )
 
 // sign reads the section of that name.
-func (r *reader) sign(n *node, keys *[]Key) {
+func (r *reader) sign(n *node, keys *[]gateway.Key) {
 	first := map[string]int{}
 	r.list(n, maxKeys, func(n *node) {
-		var k Key
+		var k gateway.Key
 		before := len(r.problems)
 		r.mapping(n, n.path, section{
 			"domain":   func(n *node) { r.domain(n, &k.Domain) },
@@ -84,15 +87,14 @@ func (r *reader) reports(n *node, c *Config) {
 		"contact": func(n *node) { r.contact(n, &o.Contact) },
 		"smtp":    func(n *node) { r.endpoint(n, 25, &o.SMTP) },
 		"tls": func(n *node) {
-			words := []string{"opportunistic", "require", "none"}
-			if i := r.word(n, words...); i >= 0 {
-				o.TLS = words[i]
+			ways := [...]reporter.TLS{reporter.Opportunistic, reporter.Require, reporter.Plain}
+			if i := r.word(n, string(ways[0]), string(ways[1]), string(ways[2])); i >= 0 {
+				o.TLS = ways[i]
 			}
 		},
 		"form": func(n *node) {
-			words := []string{"rfc9990", "rfc7489"}
-			if i := r.word(n, words...); i >= 0 {
-				o.Form = words[i]
+			if i := r.word(n, "rfc9990", "rfc7489"); i >= 0 {
+				o.Form = [...]aggregate.Form{aggregate.RFC9990, aggregate.RFC7489}[i]
 			}
 		},
 		"opt_out": func(n *node) {
@@ -142,7 +144,7 @@ func (r *reader) wrong(path string) bool {
 }
 
 // signed reports whether mail from a host is signed.
-func signed(keys []Key, host string) bool {
+func signed(keys []gateway.Key, host string) bool {
 	for _, k := range keys {
 		if d := k.Domain.String(); host == d || strings.HasSuffix(host, "."+d) {
 			return true
