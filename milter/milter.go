@@ -43,6 +43,34 @@ const (
 	Unknown                      // a command that the MTA does not know
 )
 
+func (k Kind) String() string {
+	switch k {
+	case Connect:
+		return "connect"
+	case Helo:
+		return "helo"
+	case Mail:
+		return "mail"
+	case Rcpt:
+		return "rcpt"
+	case Data:
+		return "data"
+	case HeaderField:
+		return "header field"
+	case EndOfHeader:
+		return "end of header"
+	case Body:
+		return "body"
+	case EndOfMessage:
+		return "end of message"
+	case Abort:
+		return "abort"
+	case Unknown:
+		return "unknown command"
+	}
+	return "no event"
+}
+
 // Event is what the MTA says at one step.
 type Event struct {
 	Kind Kind

@@ -1,0 +1,192 @@
+package milter
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// chunk is a pooled buffer: the longest usual frame fits in, a chunk of the body.
+type chunk [MaxChunk + lead + 12]byte
+
+// chunks lends buffers to the sessions of one server or client.
+type chunks struct{ pool sync.Pool }
+
+func (c *chunks) get() *chunk {
+	if b, ok := c.pool.Get().(*chunk); ok {
+		return b
+	}
+	return new(chunk)
+}
+
+func (c *chunks) put(b *chunk) { c.pool.Put(b) }
+
+// inflow reads frames. It holds a buffer only while it holds something unread:
+// a session that waits for its MTA owns none. Where the connection shows its
+// file descriptor, the buffer is lent for the instant of each attempt to read;
+// elsewhere (net.Pipe) for as long as the reading takes.
+type inflow struct {
+	conn   net.Conn
+	raw    syscall.RawConn // nil: read through conn
+	chunks *chunks
+	limit  int // octets of a frame's data
+	idle   time.Duration
+	read   time.Duration
+
+	lent       *chunk // what buf is of, unless it was grown beyond it
+	buf        []byte
+	start, end int
+	taken      int // octets of the frame given out last
+
+	deadline time.Time
+	partial  bool // deadline is for the rest of a frame
+
+	attempt func(fd uintptr) bool // made once, so that waiting allocates nothing
+	n       int
+	err     error
+}
+
+func (in *inflow) open(conn net.Conn) {
+	in.conn = conn
+	if c, ok := conn.(syscall.Conn); ok {
+		if raw, err := c.SyscallConn(); err == nil && canAttempt {
+			in.raw = raw
+			in.attempt = in.tryRead
+		}
+	}
+}
+
+// close gives the buffer back. Data given out before is no longer valid.
+func (in *inflow) close() {
+	in.start, in.end, in.taken = 0, 0, 0
+	in.release()
+}
+
+func (in *inflow) release() {
+	if in.lent != nil {
+		in.chunks.put(in.lent)
+	}
+	in.lent, in.buf = nil, nil
+}
+
+func (in *inflow) borrow() {
+	in.lent = in.chunks.get()
+	in.buf = in.lent[:]
+	in.start, in.end = 0, 0
+}
+
+// done says that the data given out last is no longer looked at.
+func (in *inflow) done() {
+	in.start += in.taken
+	in.taken = 0
+	if in.start == in.end && in.buf != nil {
+		in.release()
+	}
+}
+
+// pending reports whether octets are at hand that belong to a further frame.
+func (in *inflow) pending() bool { return in.end > in.start+in.taken }
+
+// frame returns the next frame. Its data is valid until done or the next call.
+func (in *inflow) frame() (command byte, data []byte, err error) {
+	in.done()
+	in.partial = false
+	for {
+		need := lead
+		if have := in.end - in.start; have >= lead {
+			n := binary.BigEndian.Uint32(in.buf[in.start:])
+			if err := frameLength(n, in.limit); err != nil {
+				return 0, nil, err
+			}
+			need = 4 + int(n)
+			if have >= need {
+				in.taken = need
+				f := in.buf[in.start : in.start+need]
+				return f[4], f[lead:], nil
+			}
+		} else if have >= 4 {
+			// The length alone says enough of a hostile one.
+			if err := frameLength(binary.BigEndian.Uint32(in.buf[in.start:]), in.limit); err != nil {
+				return 0, nil, err
+			}
+		}
+		if err := in.fill(need); err != nil {
+			return 0, nil, err
+		}
+	}
+}
+
+// fill reads what there is, with need octets of one frame as the aim.
+func (in *inflow) fill(need int) error {
+	have := in.end - in.start
+	if have > 0 && in.start+need > len(in.buf) {
+		if in.start > 0 {
+			copy(in.buf, in.buf[in.start:in.end])
+			in.start, in.end = 0, have
+		}
+		if have == len(in.buf) {
+			// Longer than usual, such as a field of a header: grown by what
+			// has come, not by what was announced.
+			bigger := make([]byte, min(need, 2*len(in.buf)))
+			copy(bigger, in.buf[:have])
+			in.release()
+			in.buf = bigger
+		}
+	}
+	if err := in.patience(have > 0); err != nil {
+		return err
+	}
+	n, err := in.some()
+	in.end += n
+	if n > 0 {
+		return nil
+	}
+	if err == io.EOF && have > 0 {
+		return io.ErrUnexpectedEOF
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// patience sets the time by which something must have come. It touches the
+// connection as seldom as it can: the idle time is renewed when an eighth of
+// it has passed, the time for the rest of a frame is set once for each frame.
+func (in *inflow) patience(partial bool) error {
+	now := time.Now()
+	if partial {
+		if in.partial {
+			return nil
+		}
+		in.partial = true
+		in.deadline = now.Add(in.read)
+		return in.conn.SetReadDeadline(in.deadline)
+	}
+	if in.deadline.Sub(now) > in.idle-in.idle/8 {
+		return nil
+	}
+	in.deadline = now.Add(in.idle)
+	return in.conn.SetReadDeadline(in.deadline)
+}
+
+// some reads at least one octet behind end.
+func (in *inflow) some() (int, error) {
+	if in.raw == nil {
+		if in.buf == nil {
+			in.borrow()
+		}
+		return in.conn.Read(in.buf[in.end:])
+	}
+	in.n, in.err = 0, nil
+	if err := in.raw.Read(in.attempt); err != nil {
+		return 0, err
+	}
+	if in.n == 0 && in.err == nil {
+		return 0, io.EOF
+	}
+	return in.n, in.err
+}
