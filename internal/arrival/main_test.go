@@ -5,10 +5,12 @@ package arrival
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -82,6 +84,9 @@ var settings = map[string]string{
 	"monitor": "",
 }
 
+// alone are the gateways that a test starts for itself.
+var alone = []string{"killed", "drained", "lying-accept", "lying-tempfail", "down-accept", "down-tempfail", "full", "locked", "hostile", "reloaded", "reporting"}
+
 const rules = `  rules:
     - {forwarder: alumni.example, reason: forwarded for our graduates}
     - {list: ml.example, reason: a list of ours}
@@ -104,7 +109,7 @@ func (w *world) open(root string) error {
 		return err
 	}
 	services := map[string]map[string]string{"bare": nil}
-	for name := range settings {
+	for _, name := range append(slices.Collect(maps.Keys(settings)), alone...) {
 		w.gates[name] = w.newGate(name)
 		services[name] = map[string]string{"smtpd_milters": w.gates[name].milter()}
 	}
