@@ -15,12 +15,14 @@ import (
 // (RFC 8601) that says the verdict, on one line. SPF that was not evaluated is
 // left out, and so is ARC where there is no chain: their "none" would claim
 // that somebody looked.
-func (v *Verdict) AuthenticationResults() string { return v.results().String() }
+func (v *Verdict) AuthenticationResults() string { return v.Results().String() }
 
 // AuthenticationResultsField returns the whole folded field with its CRLF.
-func (v *Verdict) AuthenticationResultsField() string { return v.results().Field() }
+func (v *Verdict) AuthenticationResultsField() string { return v.Results().Field() }
 
-func (v *Verdict) results() *authres.Results {
+// Results returns what the Authentication-Results field says of the verdict, for
+// callers that have more to say in it. It is the caller's.
+func (v *Verdict) Results() *authres.Results {
 	r := &authres.Results{AuthServID: v.AuthServID, Results: make([]authres.Result, 0, 4+len(v.DKIM))}
 	if !v.NoSPF {
 		// RFC 8601 §2.7.2: the domain alone, because nobody checked the local

@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -10,7 +13,6 @@ import (
 	"sekimori/internal/check"
 	"sekimori/internal/store/verdict"
 	"sekimori/message"
-	"sekimori/milter"
 )
 
 // Log keeps verdicts; *verdict.Log does.
@@ -48,6 +50,9 @@ type Options struct {
 	// failure reports (RFC 9989 §4.7, ruf and fo), after its answer; it must be
 	// quick: what takes time waits elsewhere. nil means that none are sent.
 	Failure func(context.Context, FailureCase)
+	// Fault is told of panics, which are faults of the program: what, and where.
+	// The messages concerned are taken unverified. nil tells nobody.
+	Fault func(error)
 	// Hostname is the host's name: the authserv-id where neither the site nor
 	// the MTA gives one, and the receiver in SPF's macros. Empty means
 	// os.Hostname.
@@ -75,11 +80,13 @@ type FailureCase struct {
 // Gateway treats mail by the site's policy. It is safe for concurrent use: Serve
 // runs once for each connection of an MTA.
 type Gateway struct {
-	options Options
-	now     func() time.Time
-	checker check.Checker
-	rules   atomic.Pointer[ruling]
-	counts  counters
+	options  Options
+	now      func() time.Time
+	hostname string
+	patience time.Duration
+	checker  check.Checker
+	rules    atomic.Pointer[ruling]
+	counts   counters
 }
 
 // ruling is what messages are treated by until the next Reload.
@@ -90,24 +97,38 @@ type ruling struct {
 
 // New makes a Gateway. The error names what is wrong with the site.
 func New(o Options) (*Gateway, error) {
-	g := &Gateway{options: o, now: o.Now}
+	if o.Resolver == nil {
+		return nil, errors.New("gateway: no resolver given")
+	}
+	g := &Gateway{options: o, now: o.Now, hostname: o.Hostname, patience: o.Patience}
 	if g.now == nil {
 		g.now = time.Now
 	}
-	g.checker = check.Checker{Resolver: o.Resolver, Receiver: o.Hostname, Now: o.Now}
+	if g.patience <= 0 {
+		g.patience = 20 * time.Second
+	}
+	if g.hostname == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("gateway: the host's name: %w: give an authserv-id", err)
+		}
+		g.hostname = name
+	}
+	g.checker.Resolver, g.checker.Receiver, g.checker.AuthServID, g.checker.Now = o.Resolver, g.hostname, g.hostname, o.Now
+	// RFC 9989 §11.5: of several authors the strictest policy counts.
+	g.checker.DMARC.EachAuthor = true
 	return g, g.Reload(o.Site, o.Signer)
 }
 
 // Reload takes another site and signer. Messages that have begun are treated by
 // the old ones. With an error nothing changes.
 func (g *Gateway) Reload(site Site, signer Departure) error {
+	if err := site.Check(); err != nil {
+		return err
+	}
 	g.rules.Store(&ruling{site: site, signer: signer})
 	return nil
 }
-
-// Serve treats the messages of one connection, until the MTA says goodbye (then
-// the error is nil), the connection is lost, or ctx ends.
-func (g *Gateway) Serve(ctx context.Context, s *milter.Session) error { return nil }
 
 // Own tells whether a client is one of ours, by its address.
 func (s *Site) Own(client netip.Addr) bool {

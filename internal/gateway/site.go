@@ -59,6 +59,10 @@ type Site struct {
 	WithoutBIMI bool
 	// Subjects keeps the Subject of messages with their verdicts.
 	Subjects bool
+	// ReportFrom is the address that our own aggregate reports come from. What
+	// comes from there with a null reverse-path and a valid signature of its
+	// domain is in no report itself.
+	ReportFrom string
 }
 
 // Rule is an exception, or a decision of the site's own. All conditions that

@@ -1,0 +1,296 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"sekimori/authres"
+	"sekimori/domain"
+	"sekimori/internal/check"
+	"sekimori/message"
+)
+
+// Limits of what is kept of a message while it comes. What is beyond is left
+// out; the message itself is never refused for it.
+const (
+	maxHeader    = 1 << 20 // octets, and so are the fields' own limits
+	maxFields    = 20_000
+	maxRcpt      = 1_000
+	maxAddress   = 320 // octets: RFC 5321 §4.5.3.1, 64 + 1 + 255
+	maxMessageID = 256
+	maxHelo      = 255
+)
+
+// Own says why a message is our own, which is not verified but signed.
+type own uint8
+
+const (
+	foreign     own = iota
+	signedIn        // the user signed in
+	fromNetwork     // the client is in Site.Networks
+	fromHost        // it did not come over a network
+)
+
+// arrival is a message between MAIL and its end. Its buffers are used again.
+type arrival struct {
+	rules  *ruling
+	ctx    context.Context
+	cancel context.CancelFunc
+	timer  *time.Timer // ends ctx when the DNS was given its time
+
+	own  own
+	user string // who signed in
+	id   string // authserv-id of what is added
+	in   check.Input
+
+	checking *check.Checking
+	digests  message.Digests // of own mail
+	leaving  Leaving
+
+	raw      []byte // the header section, with CRLF
+	starts   []int  // of the fields, in raw
+	header   message.Header
+	over     bool // the header is longer than is kept
+	headed   bool // the header has ended
+	failed   bool // a fault of our own: it is taken unverified
+	size     int64
+	foreign  [len(foreignFields)]int // how many there are of each
+	prints   [2]xxhash.Digest
+	scratch  []byte
+	received time.Time // its end
+}
+
+// foreignFields are fields that are counted as they come, because some of them
+// may have to be taken out by their number.
+var foreignFields = [...]string{"Authentication-Results", "BIMI-Location", "BIMI-Indicator", "BIMI-Logo-Preference", markerName}
+
+const (
+	authResField = iota
+	firstBIMI
+	_
+	lastBIMI
+	markerField
+)
+
+// markerName is the field that says in Mark that a message is suspicious;
+// filters of mailboxes know it.
+const (
+	markerName  = "X-Spam-Flag"
+	markerValue = "YES"
+)
+
+var arrivals = sync.Pool{New: func() any {
+	return &arrival{raw: make([]byte, 0, 8<<10), starts: make([]int, 0, 64), header: make(message.Header, 0, 64)}
+}}
+
+// free gives the buffers back, unless a huge message made them large.
+func (a *arrival) free() {
+	if cap(a.raw) > 64<<10 || cap(a.starts) > 1024 || cap(a.scratch) > 64<<10 {
+		return
+	}
+	clear(a.header[:cap(a.header)])
+	*a = arrival{raw: a.raw[:0], starts: a.starts[:0], header: a.header[:0], scratch: a.scratch[:0]}
+	arrivals.Put(a)
+}
+
+// field takes a field of the header. A fold comes as LF, and is a CRLF in what
+// was signed.
+func (a *arrival) field(name, value string, spaced bool) {
+	n := len(name) + 1 + len(value) + 2
+	if !spaced {
+		n++
+	}
+	a.size += int64(n)
+	for i, f := range foreignFields {
+		if len(name) >= len(f) && strings.EqualFold(strings.TrimRight(name, " \t"), f) {
+			a.foreign[i]++
+		}
+	}
+	if a.over || len(a.raw)+n+strings.Count(value, "\n") > maxHeader || len(a.starts) >= maxFields {
+		a.over = true
+		return
+	}
+	a.starts = append(a.starts, len(a.raw))
+	a.raw = append(append(a.raw, name...), ':')
+	if !spaced {
+		a.raw = append(a.raw, ' ') // RFC 5322 §2.2 has none; MTAs write one
+	}
+	for {
+		i := strings.IndexByte(value, '\n')
+		if i < 0 {
+			break
+		}
+		a.raw = append(a.raw, value[:i]...)
+		if i == 0 || value[i-1] != '\r' {
+			a.raw = append(a.raw, '\r')
+			a.size++
+		}
+		a.raw = append(a.raw, '\n')
+		value = value[i+1:]
+	}
+	a.raw = append(append(a.raw, value...), '\r', '\n')
+}
+
+// endOfHeader makes the header of what was gathered: one string, of which the
+// fields are parts. Fields without a name that can be one are no fields.
+func (a *arrival) endOfHeader() {
+	a.headed = true
+	b := a.scratch[:0]
+	for _, r := range a.in.Rcpt {
+		b = append(append(b, r...), 0)
+	}
+	a.scratch = b
+	a.write(b)
+	a.write(a.raw)
+	text := string(a.raw)
+	for i, from := range a.starts {
+		to := len(text)
+		if i+1 < len(a.starts) {
+			to = a.starts[i+1]
+		}
+		if f, ok := message.ParseField(text[from:to]); ok {
+			a.header = append(a.header, f)
+		}
+	}
+}
+
+// write adds to the print.
+func (a *arrival) write(p []byte) {
+	a.prints[0].Write(p)
+	a.prints[1].Write(p)
+}
+
+// begin starts the print with the envelope.
+func (a *arrival) begin() {
+	a.prints[0].Reset()
+	a.prints[1].ResetWithSeed(1)
+	b := a.scratch[:0]
+	ip := a.in.IP.As16()
+	b = append(b, ip[:]...)
+	b = append(append(b, a.in.MailFrom...), 0)
+	a.scratch = b
+	a.write(b)
+}
+
+// sum is the print.
+func (a *arrival) sum() (p [16]byte) {
+	binary.BigEndian.PutUint64(p[:8], a.prints[0].Sum64())
+	binary.BigEndian.PutUint64(p[8:], a.prints[1].Sum64())
+	return p
+}
+
+// removal is a field to take out: the index-th of its name, from 1.
+type removal struct {
+	field int // in foreignFields
+	index int
+}
+
+// removals lists the fields to take out, for each name the last first, so that
+// the numbers of the others stay: forged results (RFC 8601 §5), and what only a
+// receiver may say of BIMI (draft-14 §7.4). Of a header that was too long to
+// read all results go.
+func (a *arrival) removals(marked bool) []removal {
+	var out []removal
+	all := func(field int) {
+		for i := a.foreign[field]; i > 0; i-- {
+			out = append(out, removal{field, i})
+		}
+	}
+	switch {
+	case a.foreign[authResField] == 0:
+	case a.over || a.failed:
+		all(authResField)
+	default:
+		ids := make([]string, 0, 1+len(a.rules.site.TrustedIDs))
+		ids = append(append(ids, a.id), a.rules.site.TrustedIDs...)
+		forged := authres.Filter{IDs: ids}.Removals(a.header)
+		n, next := 0, 0
+		for i := range a.header {
+			if next == len(forged) {
+				break
+			}
+			if !a.header[i].Is(foreignFields[authResField]) {
+				continue
+			}
+			n++
+			if forged[next].Index == i {
+				out = append(out, removal{authResField, n})
+				next++
+			}
+		}
+		for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
+			out[i], out[j] = out[j], out[i]
+		}
+	}
+	for f := firstBIMI; f <= lastBIMI; f++ {
+		all(f)
+	}
+	if marked {
+		all(markerField) // what we say must not be said already
+	}
+	return out
+}
+
+// domainOf is the domain of an address; zero where there is none that is a
+// name.
+func domainOf(address string) domain.Name {
+	if address == "" {
+		return domain.Name{}
+	}
+	_, host := message.SplitAddress(address)
+	d, _ := domain.Parse(host)
+	return d
+}
+
+// reversePath takes an address out of its angle brackets.
+func reversePath(arg string) string {
+	arg = strings.TrimSpace(arg)
+	if strings.HasPrefix(arg, "<") && strings.HasSuffix(arg, ">") {
+		arg = arg[1 : len(arg)-1]
+	}
+	return arg
+}
+
+// clip cuts a text from outside to at most most octets, and takes out what is
+// no text.
+func clip(s string, most int) string {
+	if len(s) > most {
+		s = s[:most]
+	}
+	plain := true
+	for i := 0; i < len(s); i++ {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			plain = false
+			break
+		}
+	}
+	if plain {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\ufffd"))
+}
+
+// unfolded takes the CR out of a field that was made with CRLF: folds are LF on
+// the wire of a milter. The name and the line's end go too.
+func unfolded(field []byte) string {
+	_, v, _ := bytes.Cut(field, []byte(": "))
+	v = bytes.TrimRight(v, "\r\n")
+	out := v[:0]
+	for _, c := range v {
+		if c != '\r' {
+			out = append(out, c)
+		}
+	}
+	return string(out)
+}

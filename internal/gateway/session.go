@@ -1,0 +1,228 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"time"
+
+	"sekimori/internal/check"
+	"sekimori/internal/store/verdict"
+	"sekimori/milter"
+)
+
+// conversation is what a session of package milter is to the gateway.
+type conversation interface {
+	Next() (milter.Event, error)
+	Macro(name string) string
+	LeadingSpace() bool
+	Has(milter.Action) bool
+	InsertHeader(index int, name, value string) error
+	DeleteHeader(index int, name string) error
+	Quarantine(reason string) error
+	Reply(milter.Response) error
+}
+
+// Offer is what the gateway asks of an MTA: it changes header fields and holds
+// messages, answers only at their end, and wants few macros.
+func Offer() milter.Offer {
+	return milter.Offer{
+		Actions: milter.ActAddHeader | milter.ActChangeHeader | milter.ActQuarantine,
+		Without: []milter.Kind{milter.Data, milter.Unknown},
+		Macros: map[milter.Kind][]string{
+			milter.Connect:      {"j"},
+			milter.Mail:         {"i", "{auth_authen}"},
+			milter.EndOfMessage: {"i"},
+		},
+	}
+}
+
+// session is one connection of an MTA: the client of the moment, and at most one
+// message.
+type session struct {
+	g *Gateway
+	c conversation
+
+	client netip.Addr
+	port   uint16
+	local  bool // the client did not come over a network
+	helo   string
+
+	message *arrival
+	receipt verdict.Receipt // of the last message
+	unsure  bool            // its answer is written, and nothing came after it
+}
+
+// Serve treats the messages of one connection, until the MTA says goodbye (then
+// the error is nil), the connection is lost, or ctx ends. A fault of our own
+// never costs a message: it is taken unverified, and Stats counts it.
+func (g *Gateway) Serve(ctx context.Context, s *milter.Session) error { return g.serve(ctx, s) }
+
+func (g *Gateway) serve(ctx context.Context, c conversation) error {
+	n := session{g: g, c: c}
+	defer n.drop()
+	for {
+		ev, err := c.Next()
+		if n.unsure && (err == nil || err == io.EOF) {
+			// The MTA goes on: it has read the answer.
+			n.receipt.Confirm()
+			n.unsure = false
+		}
+		switch {
+		case err == io.EOF || errors.Is(err, milter.ErrShutdown):
+			return nil
+		case err != nil:
+			return err
+		}
+		if err := n.take(ctx, ev); err != nil {
+			return err
+		}
+	}
+}
+
+// take treats an event. A panic on the way is caught here.
+func (n *session) take(ctx context.Context, ev milter.Event) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = n.fault(ctx, ev, p)
+		}
+	}()
+	switch ev.Kind {
+	case milter.Connect:
+		n.drop()
+		n.helo = ""
+		n.client, n.port = ev.Addr.Addr().Unmap(), ev.Addr.Port()
+		n.local = ev.Family != '4' && ev.Family != '6'
+	case milter.Helo:
+		n.helo = clip(ev.Name, maxHelo)
+	case milter.Mail:
+		n.begin(ctx, ev)
+	case milter.Rcpt:
+		if a := n.message; a != nil && len(ev.Args) > 0 && len(a.in.Rcpt) < maxRcpt {
+			a.in.Rcpt = append(a.in.Rcpt, clip(reversePath(ev.Args[0]), maxAddress))
+		}
+	case milter.HeaderField:
+		if a := n.message; a != nil {
+			a.field(ev.Name, ev.Value, n.c.LeadingSpace())
+		}
+	case milter.EndOfHeader:
+		n.endOfHeader()
+	case milter.Body:
+		n.body(ev.Body)
+	case milter.EndOfMessage:
+		return n.end(ctx)
+	case milter.Abort:
+		n.drop()
+	}
+	return nil
+}
+
+// begin is MAIL: the message's rules are those of now, and SPF starts.
+func (n *session) begin(ctx context.Context, ev milter.Event) {
+	n.drop()
+	a := arrivals.Get().(*arrival)
+	n.message = a
+	n.g.counts.inProgress.Add(1)
+	a.rules = n.g.rules.Load()
+	a.ctx, a.cancel = context.WithCancel(ctx)
+	if len(ev.Args) > 0 {
+		a.in.MailFrom = clip(reversePath(ev.Args[0]), 4*maxAddress)
+		a.in.NullSender = a.in.MailFrom == ""
+	}
+	a.in.IP, a.in.Helo = n.client, n.helo
+	a.in.Time = n.g.now()
+	a.user = clip(n.c.Macro("{auth_authen}"), maxAddress)
+	switch {
+	case a.user != "":
+		a.own = signedIn
+	case n.local:
+		a.own = fromHost
+	case a.rules.site.Own(n.client):
+		a.own = fromNetwork
+	}
+	a.id = n.id(a.rules)
+	a.begin()
+	if a.own == foreign {
+		a.checking = n.g.checker.Start(a.ctx, a.in)
+	}
+}
+
+// id is the authserv-id.
+func (n *session) id(r *ruling) string {
+	if r.site.AuthServID != "" {
+		return r.site.AuthServID
+	}
+	if j := n.c.Macro("j"); j != "" && len(j) <= 255 {
+		return j
+	}
+	return n.g.hostname
+}
+
+// endOfHeader starts what the header tells to do.
+func (n *session) endOfHeader() {
+	a := n.message
+	if a == nil || a.headed {
+		return
+	}
+	a.endOfHeader()
+	switch {
+	case a.failed || a.over:
+	case a.own != foreign:
+		if a.rules.signer == nil {
+			return
+		}
+		leaving, err := a.rules.signer.Begin(a.header, &a.digests)
+		if err != nil {
+			n.g.counts.unsigned.Add(1)
+			return
+		}
+		a.leaving = leaving
+	default:
+		// From here on the DNS has its time. What follows of the message comes
+		// at once, as MTAs have all of it before they ask a filter.
+		a.timer = time.AfterFunc(n.g.patience, a.cancel)
+		a.checking.Header(a.header)
+	}
+}
+
+func (n *session) body(p []byte) {
+	a := n.message
+	if a == nil {
+		return
+	}
+	a.size += int64(len(p))
+	a.write(p)
+	switch {
+	case a.failed || a.over:
+	case a.leaving != nil:
+		a.digests.Write(p)
+	case a.own == foreign:
+		a.checking.Write(p)
+	}
+}
+
+// drop forgets the message at hand. What still asks the DNS for it may read its
+// header a while, so that its buffers are not used again.
+func (n *session) drop() {
+	if a := n.message; a != nil {
+		n.message = nil
+		a.stop()
+		n.g.counts.inProgress.Add(-1)
+	}
+}
+
+// stop ends all questions.
+func (a *arrival) stop() {
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	a.cancel()
+}
+
+// verify ends the evaluation.
+func (n *session) verify(a *arrival) check.Verdict {
+	v := a.checking.Finish(a.ctx)
+	v.AuthServID = a.id
+	return v
+}
