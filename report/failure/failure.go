@@ -104,19 +104,18 @@ type Report struct {
 	DKIMDomain, DKIMIdentity, DKIMSelector string
 	DKIMSelectorDNS                        string // the key record
 	// CanonicalHeader and CanonicalBody are the signed octets as the verifier
-	// saw them, decoded; read up to Limits.Canonical.
+	// saw them, decoded.
 	CanonicalHeader, CanonicalBody []byte
 	SPFDNS                         []SPFRecord
 
-	// Extra are the fields that have no place above, at most Limits.Fields.
+	// Extra are the fields that have no place above.
 	Extra []Extra
 
 	// Header is that of the message which failed; nil where there is none.
 	Header message.Header
-	// Body is its body, transfer encodings left on, up to Limits.Body; nil
-	// where there is none or it was not asked for. Written, it makes the third
-	// part message/rfc822.
-	Body []byte
+	// Whole says that the message came whole, and not its header alone. Its
+	// body is never kept.
+	Whole bool
 
 	// Deviations are the ways in which the report departs from its form.
 	Deviations []Deviation
