@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -38,9 +39,8 @@ func (o *Options) destinations(ctx context.Context, policy domain.Name, rec *dma
 // resolved is what one URI comes to.
 func (o *Options) resolved(policy domain.Name, d dmarc.Destination) []Destination {
 	base := Destination{URI: d.URI.Text, Host: d.URI.Host.String(), Address: d.URI.Address, External: d.External, Reason: d.Reason}
-	out := o.optOut()
 	switch {
-	case out.wants(policy, ""):
+	case o.out.wants(policy, ""):
 		base.Reason = explain.Step{Code: "reporter.policy-domain-opted-out", Args: explain.Args{"domain": policy.String()}}
 		return []Destination{base}
 	case d.Err != nil:
@@ -58,7 +58,7 @@ func (o *Options) resolved(policy domain.Name, d dmarc.Destination) []Destinatio
 		case !ok:
 			one.Address = u.Address
 			one.Reason = explain.Step{Code: "reporter.address-unusable", Args: explain.Args{"uri": explain.Clip(u.Text)}, Ref: "RFC 5321 §4.1.2"}
-		case out.wants(policy, address):
+		case o.out.wants(policy, address):
 			one.Address = address
 			one.Reason = explain.Step{Code: "reporter.destination-opted-out", Args: explain.Args{"address": explain.Clip(address)}}
 		default:
@@ -88,37 +88,48 @@ func mailbox(u dmarc.URI) (string, bool) {
 
 // optOut is who wants no reports.
 type optOut struct {
-	domains   []domain.Name
+	domains   map[domain.Name]bool
 	addresses map[string]bool
 }
 
-// optOut reads Options.OptOut, which New has checked.
-func (o *Options) optOut() *optOut {
-	out := &optOut{addresses: map[string]bool{}}
-	for _, s := range o.OptOut {
-		if strings.Contains(strings.TrimPrefix(s, "@"), "@") {
-			out.addresses[foldAddress(s)] = true
-			continue
+// newOptOut reads a list of domains and addresses.
+func newOptOut(list []string) (*optOut, error) {
+	out := &optOut{map[domain.Name]bool{}, map[string]bool{}}
+	for _, s := range list {
+		s = strings.TrimPrefix(strings.TrimSpace(s), "@")
+		local, host := message.SplitAddress(s)
+		isAddress := strings.Contains(s, "@")
+		if !isAddress {
+			host = s
 		}
-		if n, err := domain.Parse(strings.TrimPrefix(s, "@")); err == nil {
-			out.domains = append(out.domains, n)
+		n, err := domain.Parse(host)
+		if err != nil || isAddress && local == "" {
+			return nil, fmt.Errorf("reports: opt-out %q: want a domain or an address", s)
+		}
+		if isAddress {
+			out.addresses[foldAddress(s)] = true
+		} else {
+			out.domains[n] = true
 		}
 	}
-	return out
+	return out, nil
 }
 
 // wants reports whether reports on a policy domain, or to an address, are not
 // wanted. An empty address asks for the policy domain alone.
 func (o *optOut) wants(policy domain.Name, address string) bool {
-	if address != "" && o.addresses[foldAddress(address)] {
-		return true
+	if address == "" {
+		return o.below(policy)
 	}
-	var host domain.Name
-	if _, d := message.SplitAddress(address); d != "" {
-		host, _ = domain.Parse(d)
-	}
-	for _, d := range o.domains {
-		if policy.IsSubdomainOf(d) || host.IsSubdomainOf(d) {
+	_, d := message.SplitAddress(address)
+	host, _ := domain.Parse(d)
+	return o.addresses[foldAddress(address)] || o.below(policy) || o.below(host)
+}
+
+// below reports whether a name, or one above it, is on the list.
+func (o *optOut) below(n domain.Name) bool {
+	for ; !n.IsZero(); n = n.Parent() {
+		if o.domains[n] {
 			return true
 		}
 	}

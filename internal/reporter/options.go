@@ -90,6 +90,8 @@ type Options struct {
 	// Event is told what happens; it may be called from several goroutines, and
 	// must not block. May be nil.
 	Event func(Event)
+
+	out *optOut // OptOut, read
 }
 
 // Days are the verdicts that reports are made of.

@@ -138,14 +138,9 @@ func (o *Options) check() error {
 		o.Generator = "Sekimori"
 	}
 	o.Organization, o.Contact, o.Generator = clean(o.Organization), clean(o.Contact), clean(o.Generator)
-	for _, s := range o.OptOut {
-		_, d := message.SplitAddress(s)
-		if !strings.Contains(s, "@") {
-			d = s
-		}
-		if _, err := domain.Parse(d); err != nil {
-			return fmt.Errorf("reports: opt-out %q: want a domain or an address: %w", s, err)
-		}
+	var err error
+	if o.out, err = newOptOut(o.OptOut); err != nil {
+		return err
 	}
 	if o.Email != "" || o.Send {
 		if err := o.checkEmail(); err != nil {

@@ -49,6 +49,7 @@ type pass struct {
 	gone                   atomic.Pointer[MailError] // the MTA cannot be reached: the rest waits
 	sent, waiting, stopped atomic.Int64
 	fault                  atomic.Pointer[error] // of the outbox
+	found                  atomic.Bool           // an unverified destination became another entry
 }
 
 // run sends everything that is due, or all that is open. It returns an error
@@ -59,25 +60,31 @@ func (p *pass) run(ctx context.Context, all bool) error {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
 
-	queue := make(chan outbox.Due)
-	var wg sync.WaitGroup
-	for range p.o.Connections {
-		wg.Go(func() { p.worker(work, queue) })
+	for after := int64(0); ; {
+		p.found.Store(false)
+		queue := make(chan outbox.Due)
+		var wg sync.WaitGroup
+		for range p.o.Connections {
+			wg.Go(func() { p.worker(work, queue) })
+		}
+		last, err := p.feed(ctx, queue, after, all)
+		close(queue)
+		wg.Wait()
+		if f := p.fault.Load(); err == nil && f != nil {
+			err = *f
+		}
+		// Destinations that were found out just now are behind.
+		if err != nil || !p.found.Load() || ctx.Err() != nil {
+			return err
+		}
+		after = last
 	}
-	err := p.feed(ctx, queue, all)
-	close(queue)
-	wg.Wait()
-	if f := p.fault.Load(); err == nil && f != nil {
-		err = *f
-	}
-	return err
 }
 
-// feed hands out what is due, in order. What is put off meanwhile is behind, and
-// does not come again in this pass.
-func (p *pass) feed(ctx context.Context, queue chan<- outbox.Due, all bool) error {
+// feed hands out what is due, in order, and returns the last of it. What is put
+// off meanwhile does not come again in this pass.
+func (p *pass) feed(ctx context.Context, queue chan<- outbox.Due, after int64, all bool) (int64, error) {
 	const batch = 200
-	var after int64
 	for ctx.Err() == nil && p.fault.Load() == nil {
 		now := p.o.Now()
 		if all {
@@ -86,23 +93,23 @@ func (p *pass) feed(ctx context.Context, queue chan<- outbox.Due, all bool) erro
 		due, err := p.box.Due(ctx, now, 2*longPause, after, batch)
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return after, nil
 			}
-			return err
+			return after, err
 		}
 		for _, d := range due {
 			after = d.Delivery.ID
 			select {
 			case queue <- d:
 			case <-ctx.Done():
-				return nil
+				return after, nil
 			}
 		}
 		if len(due) == 0 {
-			return nil
+			return after, nil
 		}
 	}
-	return nil
+	return after, nil
 }
 
 func (p *pass) worker(ctx context.Context, queue <-chan outbox.Due) {
@@ -150,6 +157,7 @@ func (p *pass) verify(ctx context.Context, d outbox.Due) error {
 	if err != nil {
 		return err
 	}
+	p.found.Store(true)
 	return p.box.Resolve(ctx, d.Delivery.ID, ds)
 }
 
@@ -157,7 +165,7 @@ func (p *pass) verify(ctx context.Context, d outbox.Due) error {
 func (p *pass) deliver(ctx context.Context, c *connection, d outbox.Due) (*connection, error) {
 	policy, _ := domain.Parse(d.Report.Domain)
 	// Opted out since the report was made.
-	if p.o.optOut().wants(policy, d.Address) {
+	if p.o.out.wants(policy, d.Address) {
 		reason := explain.Step{Code: "reporter.destination-opted-out", Args: explain.Args{"address": explain.Clip(d.Address)}}
 		return c, p.box.End(ctx, d.Delivery.ID, outbox.Dropped, reason, p.o.Now(), "")
 	}
