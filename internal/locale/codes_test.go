@@ -16,6 +16,8 @@ var rooms = map[string]string{
 	"mtasts": "mtasts", "tlsrpt": "tlsrpt", "bimi": "bimi", "dane": "dane", "smime": "smime",
 	"surveymail": "internal/survey", "check": "internal/check", "posture": "internal/posture",
 	"survey": "internal/survey", "publish": "internal/publish",
+	"departure": "internal/gateway", "reporter": "internal/reporter",
+	"webgateway": "internal/web",
 }
 
 // TestRooms checks that every code that stands in a room's sources has its
