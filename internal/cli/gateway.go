@@ -1,20 +1,164 @@
 package cli
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"sekimori/dns"
+	"sekimori/explain"
+	"sekimori/internal/config"
+	"sekimori/internal/resolve"
 )
 
+// gatewayMemory is the size that the gateway's heap is kept near by collecting
+// garbage earlier, unless GOMEMLIMIT says otherwise. It is no bound.
+const gatewayMemory = 192 << 20
+
+// gatewayDNS suits a gateway: many questions at a time, most of them answered
+// from memory.
+var gatewayDNS = resolve.Options{Concurrency: 512, Memory: 48 << 20}
+
 func newGateway(e *Env) *cobra.Command {
+	var file, http string
+	var listen []string
+	var check bool
 	cmd := &cobra.Command{
 		Use:   "gateway",
 		Short: e.text("gatewayverb.short", nil),
-		Long:  e.prose("gatewayverb.long"),
-		Args:  cobra.NoArgs,
+		Long: strings.Join([]string{e.prose("gatewayverb.long"), e.prose("gatewayverb.long_signals"),
+			e.prose("gatewayverb.long_status")}, "\n\n"),
+		Example: "  sekimori gateway --listen unix:/run/sekimori/milter.sock\n" +
+			"  sekimori gateway --config /etc/sekimori/sekimori.yaml\n" +
+			"  sekimori gateway --config sekimori.yaml --check",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown verb %q%s", args[0], suggest(cmd, args[0])), cmd.CommandPath()}
+			}
+			return nil
+		},
 	}
+	cmd.Flags().StringArrayVar(&listen, "listen", nil, e.text("gatewayverb.flag.listen", nil))
+	cmd.Flags().StringVar(&file, "config", "", e.text("gatewayverb.flag.config", nil))
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
+	cmd.Flags().StringVar(&http, "http", "", e.text("gatewayverb.flag.http", nil))
+	cmd.Flags().BoolVar(&check, "check", false, e.text("gatewayverb.flag.check", nil))
+	data := dataFlag(cmd, e)
+	names := addDNSFlags(cmd, e)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return errors.New("gateway: not wired yet")
+		usage := func(err error) error { return usageError{err, cmd.CommandPath()} }
+		o := gatekeeping{File: e.path(file), HTTP: http, Dir: e.path(*data)}
+		for _, l := range listen {
+			address, _, err := config.ParseListen(l)
+			if err != nil {
+				return usage(fmt.Errorf("--listen %s: %w", quote(l), err))
+			}
+			o.Listen = append(o.Listen, address)
+		}
+		if check {
+			return e.checkConfig(cmd.Context(), o, names)
+		}
+		resolver, err := names.openWith(e, gatewayDNS)
+		if err != nil {
+			return usage(err)
+		}
+		o.Resolver = resolver
+		if os.Getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(gatewayMemory)
+		}
+		out := newOutlet(e.Err)
+		defer out.Close()
+		k, err := e.openGatekeeper(o, e.logger(out))
+		if err != nil {
+			return err
+		}
+		return k.Run(cmd.Context())
 	}
+	e.asParent(cmd)
 	return cmd
+}
+
+// asParent finishes a verb that has verbs of its own.
+func (e *Env) asParent(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		c.InitDefaultHelpFlag()
+		c.Flags().Lookup("help").Usage = e.text("cli.flag.help", nil)
+		if check := c.Args; check != nil {
+			c.Args = func(cmd *cobra.Command, args []string) error {
+				if err := check(cmd, args); err != nil {
+					return usageError{err, cmd.CommandPath()}
+				}
+				return nil
+			}
+		}
+	}
+}
+
+// checkConfig says what is wrong with a configuration, and does nothing.
+func (e *Env) checkConfig(ctx context.Context, o gatekeeping, names *dnsFlags) error {
+	if o.File == "" {
+		return usageError{errors.New("--check wants --config FILE"), "sekimori gateway"}
+	}
+	c, err := config.Read(o.File)
+	if err != nil {
+		return err
+	}
+	for _, w := range c.Warnings {
+		fmt.Fprintln(e.Out, w)
+	}
+	signer, findings, err := signing(c)
+	if err != nil {
+		return err
+	}
+	if signer != nil {
+		var resolver dns.Resolver
+		if resolver, err = names.open(e); err != nil {
+			return usageError{err, "sekimori gateway"}
+		}
+		findings = append(findings, signer.Check(ctx, resolver)...)
+	}
+	for _, f := range findings {
+		fmt.Fprintln(e.Out, e.Lang.Step(f.Step))
+		if f.Publish != nil {
+			fmt.Fprintf(e.Out, "    %s\n", f.Publish)
+		}
+	}
+	fmt.Fprintln(e.Out, e.text("gatewayverb.config-right", explain.Args{"file": o.File}))
+	return nil
+}
+
+// logger writes JSON lines, or text for a person at a terminal.
+func (e *Env) logger(out *outlet) *slog.Logger {
+	if e.Terminal {
+		return slog.New(slog.NewTextHandler(out, nil))
+	}
+	return slog.New(slog.NewJSONHandler(out, nil))
+}
+
+// secondSignal returns a context that ends when the process is told to end for
+// the second time: then nothing is waited for any more. The first time is what
+// ends ctx. stop gives the signals back.
+func secondSignal(ctx context.Context) (at context.Context, stop func()) {
+	at, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		for range 2 {
+			select {
+			case <-signals:
+			case <-at.Done():
+				return
+			}
+		}
+		cancel()
+	}()
+	return at, func() { signal.Stop(signals); cancel() }
 }

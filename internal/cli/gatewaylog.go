@@ -1,0 +1,225 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sekimori/explain"
+	"sekimori/internal/config"
+	"sekimori/internal/gateway"
+	"sekimori/internal/locale"
+	"sekimori/internal/reporter"
+	"sekimori/internal/store/verdict"
+)
+
+// logMessage writes the line of a message. Addresses stand in it because people
+// who run mail need them; how long logs are kept is theirs to decide.
+func (k *gatekeeper) logMessage(e *verdict.Entry) {
+	attrs := make([]slog.Attr, 0, 20)
+	attrs = append(attrs, slog.String("queue_id", e.QueueID))
+	if e.Client.IsValid() {
+		attrs = append(attrs, slog.String("client", e.Client.String()))
+	} else {
+		attrs = append(attrs, slog.String("client", ""))
+	}
+	dmarc := e.DMARC
+	if dmarc == "" {
+		dmarc = "own" // our own mail, which is not verified
+	}
+	attrs = append(attrs, slog.String("helo", e.Helo), slog.String("mail_from", e.MailFrom), slog.String("from", e.From), slog.Int("rcpts", len(e.Rcpt)),
+		slog.String("message_id", e.MessageID), slog.Int64("size", e.Size), slog.String("spf", e.SPF), slog.String("dkim", e.DKIM),
+		slog.String("dmarc", dmarc), slog.String("arc", e.ARC), slog.String("policy", policyWords(e.Policy.Text)), slog.String("policy_domain", e.Policy.Domain),
+		slog.String("action", string(e.Action)), slog.String("asked", string(e.Asked)), slog.String("rule", e.Rule.Code),
+		slog.Float64("took_ms", float64(e.Took.Microseconds())/1000))
+	k.log.LogAttrs(context.Background(), slog.LevelInfo, "message", attrs...)
+}
+
+// policyWords is what a DMARC record asks for, such as "p=reject sp=none t=y".
+func policyWords(record string) string {
+	var out []byte
+	for tag := range strings.SplitSeq(record, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(tag), "=")
+		switch name = strings.ToLower(strings.TrimSpace(name)); name {
+		case "p", "sp", "np", "t":
+			if len(out) > 0 {
+				out = append(out, ' ')
+			}
+			out = append(out, name...)
+			out = append(out, '=')
+			value = strings.TrimSpace(value)
+			out = append(out, value[:min(len(value), 20)]...)
+		}
+	}
+	return string(out)
+}
+
+// logBreach tells of a peer that broke the protocol, or went away; not of each
+// where there are many.
+func (k *gatekeeper) logBreach(err error) {
+	if k.seldom.now(time.Second) {
+		k.log.Warn("session ended by a fault of the peer", "error", err)
+	}
+}
+
+// logEvent tells of what happened to reports.
+func (k *gatekeeper) logEvent(ev reporter.Event) {
+	level := slog.LevelInfo
+	switch ev.Kind {
+	case reporter.GivenUp, reporter.Suspended, reporter.Trouble:
+		level = slog.LevelWarn
+	}
+	attrs := []slog.Attr{slog.String("event", string(ev.Kind))}
+	text := func(name, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(name, value))
+		}
+	}
+	text("day", ev.Day)
+	text("domain", ev.Domain)
+	text("report_id", ev.ReportID)
+	text("to", ev.To)
+	if ev.Attempts > 0 {
+		attrs = append(attrs, slog.Int64("attempts", ev.Attempts))
+	}
+	if !ev.Next.IsZero() {
+		attrs = append(attrs, slog.Time("next", ev.Next))
+	}
+	if ev.Err != nil {
+		attrs = append(attrs, slog.String("error", ev.Err.Error()))
+	}
+	k.log.LogAttrs(context.Background(), level, "report", attrs...)
+}
+
+// logFindings tells what could be better with keys.
+func (k *gatekeeper) logFindings(findings []explain.Finding) {
+	for _, f := range findings {
+		attrs := []any{"code", f.Code, "text", locale.English.Step(f.Step)}
+		if f.Publish != nil {
+			attrs = append(attrs, "publish", fmt.Sprint(f.Publish))
+		}
+		k.log.Warn("key", attrs...)
+	}
+}
+
+// checkKeys asks in the background whether the keys are published.
+func (k *gatekeeper) checkKeys(ctx context.Context, signer *gateway.Signer) {
+	if signer == nil {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		k.logFindings(signer.Check(ctx, k.o.Resolver))
+	}()
+}
+
+// logProblems gives each mistake of a configuration a line.
+func (k *gatekeeper) logProblems(what string, err error) {
+	var all config.Errors
+	if !errors.As(err, &all) {
+		k.log.Error(what, "error", err)
+		return
+	}
+	for _, p := range all {
+		k.log.Error(what, "where", p.String())
+	}
+}
+
+// seldom lets something through once in a while. It is safe for concurrent use.
+type seldom struct{ last atomic.Int64 }
+
+func (s *seldom) now(every time.Duration) bool {
+	now := time.Now().UnixNano()
+	last := s.last.Load()
+	return now-last >= int64(every) && s.last.CompareAndSwap(last, now)
+}
+
+// Bounds of an outlet.
+const (
+	outletBytes = 1 << 20 // that wait to be written
+	outletGrace = 2 * time.Second
+)
+
+// outlet writes log lines behind the back of whoever logs: mail does not wait
+// for a log that cannot be written. Lines that do not fit into its memory are
+// dropped and counted. It is safe for concurrent use.
+type outlet struct {
+	to      io.Writer
+	mu      sync.Mutex
+	pending []byte
+	dropped int64
+	closed  bool
+	wake    chan struct{}
+	ended   chan struct{}
+}
+
+func newOutlet(to io.Writer) *outlet {
+	o := &outlet{to: to, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	go o.run()
+	return o
+}
+
+// Write takes one line.
+func (o *outlet) Write(line []byte) (int, error) {
+	o.mu.Lock()
+	switch {
+	case o.closed:
+	case len(o.pending)+len(line) > outletBytes:
+		o.dropped++
+	default:
+		o.pending = append(o.pending, line...)
+	}
+	o.mu.Unlock()
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+	return len(line), nil
+}
+
+func (o *outlet) run() {
+	defer close(o.ended)
+	var batch []byte
+	for {
+		o.mu.Lock()
+		batch, o.pending = o.pending, batch[:0]
+		dropped, closed := o.dropped, o.closed
+		o.dropped = 0
+		o.mu.Unlock()
+		if len(batch) > 0 {
+			_, _ = o.to.Write(batch)
+		}
+		if dropped > 0 {
+			fmt.Fprintf(o.to, "{\"time\":%q,\"level\":\"WARN\",\"msg\":\"log lines dropped\",\"lines\":%d}\n", time.Now().Format(time.RFC3339Nano), dropped)
+		}
+		switch {
+		case len(batch) > 0 || dropped > 0:
+		case closed:
+			return
+		default:
+			<-o.wake
+		}
+	}
+}
+
+// Close writes what is left; it waits for a log that hangs only shortly.
+func (o *outlet) Close() {
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+	select {
+	case <-o.ended:
+	case <-time.After(outletGrace):
+	}
+}
