@@ -179,6 +179,29 @@ func (d *Decision) report(v *check.Verdict, rule *Rule) {
 	}
 }
 
+// steps explain the decision, apart from a rule, which is told by itself.
+func (d *Decision) steps(v *check.Verdict) []explain.Step {
+	var out []explain.Step
+	args := explain.Args{"action": string(d.Asked)}
+	switch d.Because {
+	case ByPolicy:
+		args["domain"], args["policy"] = v.DMARC.PolicyDomain.Unicode(), string(v.DMARC.Policy)
+		code := "gateway.by-policy"
+		if v.DMARC.Disposition == dmarc.Reject && d.Asked != verdict.Refuse {
+			code = "gateway.by-policy-lowered"
+		}
+		out = append(out, explain.Step{Code: code, Args: args, Ref: "RFC 9989 §7.4"})
+	case ByFrom:
+		out = append(out, explain.Step{Code: "gateway.by-from", Args: args, Ref: "RFC 9989 §5.3.1"})
+	case ByTrouble:
+		out = append(out, explain.Step{Code: "gateway.by-trouble", Args: args, Ref: "RFC 9989 §5.3.6"})
+	}
+	if d.Action != d.Asked {
+		out = append(out, explain.Step{Code: "gateway.monitoring", Args: explain.Args{"action": string(d.Asked)}})
+	}
+	return out
+}
+
 // quarantineReason is what the MTA is told about mail it is to hold, and shows
 // to its operator. It is ASCII, of at most 200 octets.
 func (d *Decision) quarantineReason(v *check.Verdict) string {

@@ -8,7 +8,6 @@ import (
 
 	"sekimori/authres"
 	"sekimori/dmarc"
-	"sekimori/explain"
 	"sekimori/internal/check"
 	"sekimori/internal/store/verdict"
 	"sekimori/message"
@@ -245,7 +244,6 @@ func (n *session) cancel() {
 func (n *session) unverified(a *arrival, began time.Time) error {
 	v := check.Verdict{Input: a.in, NoSPF: true, AuthServID: a.id}
 	v.DMARC.Status = dmarc.TempError
-	v.DMARC.Steps = []explain.Step{{Code: "gateway.unverified", Args: explain.Args{}}}
 	r := authres.Results{AuthServID: a.id, Results: []authres.Result{{Method: "dmarc", Value: string(dmarc.TempError)}}}
 	o := &outcome{keep: true, removals: a.removals(false), reply: milter.Response{Do: milter.Continue},
 		fields:   []added{{foreignFields[authResField], a.results(&r)}},

@@ -43,7 +43,7 @@ here is your statement.
 `
 
 func draft(from string) string {
-	return crlf(strings.ReplaceAll(bankDraft, "info@bank.example", from))
+	return withCRLF(strings.ReplaceAll(bankDraft, "info@bank.example", from))
 }
 
 var good = mail{client: "192.0.2.10:4000", helo: "mx.bank.example", from: "bounce@bank.example", rcpt: []string{"you@here.example"}}

@@ -29,7 +29,7 @@ import (
 // today is when the tests' messages arrive.
 var today = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
-func name(t testing.TB, s string) domain.Name {
+func domainName(t testing.TB, s string) domain.Name {
 	t.Helper()
 	n, err := domain.Parse(s)
 	if err != nil {
@@ -85,7 +85,7 @@ func signed(t testing.TB, text, by string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fields, err := dkim.Sign(h, body, &dkim.Signer{Domain: name(t, by), Selector: "s1", Key: testKey(t, "rsa"), Now: func() time.Time { return today.Add(-time.Hour) }})
+	fields, err := dkim.Sign(h, body, &dkim.Signer{Domain: domainName(t, by), Selector: "s1", Key: testKey(t, "rsa"), Now: func() time.Time { return today.Add(-time.Hour) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func sealed(t testing.TB, text, by string, status arc.Status, found string) stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &arc.Sealer{Domain: name(t, by), Selector: "s1", Key: testKey(t, "rsa"), Now: func() time.Time { return today.Add(-time.Minute) }}
+	s := &arc.Sealer{Domain: domainName(t, by), Selector: "s1", Key: testKey(t, "rsa"), Now: func() time.Time { return today.Add(-time.Minute) }}
 	fields, err := s.Seal(h, body, status, found)
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func sealed(t testing.TB, text, by string, status arc.Status, found string) stri
 	return strings.Join(fields, "") + text
 }
 
-func crlf(s string) string {
+func withCRLF(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\n", "\r\n")
 }
 

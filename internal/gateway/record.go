@@ -93,13 +93,14 @@ func (a *arrival) entry(p *parts, v *check.Verdict, d *Decision, queueID string)
 		e.Policy = verdict.Policy{Domain: v.DMARC.PolicyDomain.String(), Text: r.Text, Method: string(v.DMARC.Method)}
 	}
 	e.Record = record(v, d)
-	switch v.DMARC.Status {
-	case dmarc.Fail, dmarc.TempError, dmarc.PermError:
-		e.Why = v.Steps()
-	default:
-		if d.Asked != verdict.Accept || d.Rule.Code != "" {
-			e.Why = v.Steps()
-		}
+	switch s := v.DMARC.Status; {
+	case a.failed:
+		e.Why = []explain.Step{{Code: "gateway.unverified", Args: explain.Args{}}}
+	case s == dmarc.Fail, s == dmarc.TempError, s == dmarc.PermError, d.Asked != verdict.Accept, d.Rule.Code != "":
+		e.Why = append(d.steps(v), v.Steps()...)
+	}
+	if a.over {
+		e.Why = append(e.Why, explain.Step{Code: "gateway.header-too-long", Args: explain.Args{"octets": int64(maxHeader), "fields": int64(maxFields)}})
 	}
 	return e
 }

@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"sekimori/domain"
-	"sekimori/explain"
 	"sekimori/internal/check"
 	"sekimori/internal/store/verdict"
 	"sekimori/milter"
@@ -55,7 +54,8 @@ func (d *Decision) reply(site *Site, v *check.Verdict) milter.Response {
 	return r
 }
 
-// explainURL is where a reply is explained; empty where the site has no page,
+// explainURL is where a reply is explained, by what decided (c) and the author's
+// domain (d); empty where the site has no page,
 // or the address would not fit into a line.
 func explainURL(page string, why Because, from domain.Name) string {
 	if page == "" {
@@ -73,40 +73,6 @@ func explainURL(page string, why Because, from domain.Name) string {
 		return ""
 	}
 	return page
-}
-
-// Why explains a reply to whoever follows its link: what c and d of the query
-// say, which anybody may have written. The first step says what happened, the
-// others what to do about it. ok is false where c is none of ours.
-func Why(c, d string) (steps []explain.Step, ok bool) {
-	name := "–" // the sender's domain is not known
-	if n, err := domain.Parse(d); err == nil {
-		name = n.Unicode()
-		if name != n.String() {
-			name += " (" + n.String() + ")" // many U-labels look like other names
-		}
-	}
-	say := func(ref string, codes ...string) ([]explain.Step, bool) {
-		for i, code := range codes {
-			s := explain.Step{Code: code, Args: explain.Args{"domain": name}}
-			if i == 0 {
-				s.Ref = ref
-			}
-			steps = append(steps, s)
-		}
-		return steps, true
-	}
-	switch Because(c) {
-	case ByPolicy:
-		return say("RFC 9989 §5.4", "gateway.why-policy", "gateway.why-policy-sender", "gateway.why-policy-owner", "gateway.why-policy-forwarded")
-	case ByFrom:
-		return say("RFC 9989 §5.3.1", "gateway.why-from", "gateway.why-from-sender")
-	case ByTrouble:
-		return say("RFC 9989 §5.3.6", "gateway.why-trouble", "gateway.why-trouble-sender", "gateway.why-trouble-owner")
-	case ByRule:
-		return say("", "gateway.why-rule", "gateway.why-rule-sender")
-	}
-	return nil, false
 }
 
 // ascii makes a text fit for a line of a protocol: printable ASCII, of at most
