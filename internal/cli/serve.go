@@ -19,6 +19,7 @@ import (
 	"sekimori/internal/advise"
 	"sekimori/internal/collect"
 	"sekimori/internal/store"
+	"sekimori/internal/store/verdict"
 	"sekimori/internal/web"
 	"sekimori/internal/web/access"
 	"sekimori/internal/web/api"
@@ -166,7 +167,13 @@ func (e *Env) serve(ctx context.Context, ln net.Listener, st *store.Store, resol
 func (e *Env) handler(st *store.Store, advisor *advise.Advisor, guard access.Config, log *slog.Logger) (http.Handler, error) {
 	importer := collect.New(st)
 	importer.Background = true
-	figures, err := api.New(api.Config{Store: st, Advisor: advisor, Importer: importer, TempDir: filepath.Join(st.Dir(), "tmp"),
+	dir := filepath.Join(st.Dir(), "gateway")
+	verdicts, err := verdict.Read(dir)
+	if err != nil {
+		return nil, err
+	}
+	gateway := api.NewGateway(verdicts, dir, nil)
+	figures, err := api.New(api.Config{Store: st, Advisor: advisor, Importer: importer, Gateway: gateway, TempDir: filepath.Join(st.Dir(), "tmp"),
 		Lang: web.Language, Version: e.Version, Logger: log})
 	if err != nil {
 		return nil, err
@@ -179,7 +186,7 @@ func (e *Env) handler(st *store.Store, advisor *advise.Advisor, guard access.Con
 	if err != nil {
 		return nil, err
 	}
-	return web.New(web.Config{Store: st, Advisor: advisor, Importer: importer, API: figures, Guard: g.Wrap, SignedIn: g.SignedIn,
+	return web.New(web.Config{Store: st, Advisor: advisor, Importer: importer, Gateway: gateway, API: figures, Guard: g.Wrap, SignedIn: g.SignedIn,
 		TempDir: filepath.Join(st.Dir(), "tmp"), Version: e.Version, Logger: log})
 }
 

@@ -19,12 +19,16 @@ type chart struct {
 	Columns  []chartColumn
 	Rows     []chartRow
 	List     *listing // for downloads; nil for none
+	Head     string   // code of the first column's heading; "" for days
+	Caption  string   // code of the figures' caption; "" for days
+	Live     bool     // the figures are fetched again while the page is open
 }
 
 type chartColumn struct{ Key, Label string }
 
 type chartRow struct {
 	Day    store.Day
+	At     moment // in the place of the day, where rows are shorter than one
 	Values []uint64
 }
 

@@ -52,7 +52,7 @@ func (m *meters) observe(r *http.Request, status int, took time.Duration) {
 		if strings.Contains(rest, "/source/") {
 			page = "source"
 		}
-	case "reports", "survey", "quarantine", "upload", "help", "api", "export", "assets", "healthz", "metrics", "preferences":
+	case "reports", "survey", "gateway", "quarantine", "upload", "help", "api", "export", "assets", "healthz", "metrics", "preferences":
 		page = first
 	}
 	m.seconds.WithLabelValues(page, strconv.Itoa(status)).Observe(took.Seconds())

@@ -27,6 +27,7 @@ type overviewView struct {
 	Pending, Stale                   int
 	List                             *listing
 	Rows                             []domainLine
+	Gateway                          *gatewayLine
 }
 
 // domainLine is one domain in the table.
@@ -87,7 +88,7 @@ func domainURL(name string, days int) string {
 func (s *server) overview(w http.ResponseWriter, r *http.Request, p *page) error {
 	p.template, p.Nav, p.IsTop = "overview", "overview", true
 	p.Title = p.text("web.overview.title")
-	v := &overviewView{Windows: p.windows(), Days: p.days()}
+	v := &overviewView{Windows: p.windows(), Days: p.days(), Gateway: s.gatewayLine(r.Context(), p)}
 	p.Data = v
 	all, err := s.Advisor.Overview(r.Context(), v.Days)
 	if err != nil {

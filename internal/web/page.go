@@ -57,6 +57,7 @@ func (p *page) Menu() []menuEntry {
 	return []menuEntry{
 		{"overview", "/", "web.nav.overview"},
 		{"reports", "/reports", "web.nav.reports"},
+		{"gateway", "/gateway", "webgateway.nav"},
 		{"survey", "/survey", "web.nav.survey"},
 		{"upload", "/upload", "web.nav.upload"},
 		{"quarantine", "/quarantine", "web.nav.quarantine"},
@@ -138,7 +139,8 @@ func (s *server) page(do action) http.Handler {
 // parameters are what a page's address may say; links on the page keep them,
 // and nothing else, so that a long address does not make a huge page.
 var parameters = [...]string{"days", "sort", "desc", "q", "page", "class", "domain", "deviations", "next",
-	"attribute", "value", "none", "fact", "state", "code", "from", "to", "unmatched", "odd", "sender", "contact"}
+	"attribute", "value", "none", "fact", "state", "code", "from", "to", "unmatched", "odd", "sender", "contact",
+	"span", "message_id", "address", "since", "until", "action", "dmarc", "before", "day"}
 
 // mostParameter bounds each of them, in bytes.
 const mostParameter = 2000
@@ -314,9 +316,10 @@ type pages map[locale.Lang]map[string]*template.Template
 func loadPages(a *assets) (pages, error) {
 	out := pages{}
 	names := []string{"overview", "domain", "source", "reports", "report", "quarantine", "upload", "help", "error", "signin",
-		"surveys", "survey", "surveyby", "surveysector", "surveylist", "surveyproblems", "surveydomain", "surveyletter", "surveycompare", "surveymail"}
+		"surveys", "survey", "surveyby", "surveysector", "surveylist", "surveyproblems", "surveydomain", "surveyletter", "surveycompare", "surveymail",
+		"gateway", "gatewaymessages", "gatewaymessage", "gatewayreports"}
 	for _, l := range locale.Langs {
-		base, err := template.New("base").Funcs(words(l, a)).ParseFS(own, "templates/layout.html", "templates/parts.html", "templates/surveyparts.html")
+		base, err := template.New("base").Funcs(words(l, a)).ParseFS(own, "templates/layout.html", "templates/parts.html", "templates/surveyparts.html", "templates/gatewayparts.html")
 		if err != nil {
 			return nil, err
 		}

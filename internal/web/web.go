@@ -82,6 +82,9 @@ type Config struct {
 	Store    Store
 	Advisor  Advisor
 	Importer Importer
+	// Gateway is the mail gateway of the data folder; nil where there is none to
+	// be shown.
+	Gateway *api.Gateway
 	// API answers /api/ and /export/ in place of package api's; for tests.
 	API http.Handler
 	// Guard decides who may see what; nil lets everybody in.
@@ -117,7 +120,7 @@ func New(c Config) (http.Handler, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.API == nil {
-		h, err := api.New(api.Config{Store: c.Store, Advisor: c.Advisor, Importer: c.Importer, MaxUpload: c.MaxUpload,
+		h, err := api.New(api.Config{Store: c.Store, Advisor: c.Advisor, Importer: c.Importer, Gateway: c.Gateway, MaxUpload: c.MaxUpload,
 			TempDir: c.TempDir, Lang: Language, Version: c.Version, Logger: c.Logger})
 		if err != nil {
 			return nil, err
@@ -156,6 +159,10 @@ func (s *server) handler() http.Handler {
 	inner.Handle("GET /survey/{wave}/domain/{no}", s.page(s.organisation))
 	inner.Handle("GET /survey/{wave}/domain/{no}/letter", s.page(s.letter))
 	inner.Handle("GET /survey/{wave}/compare/{other}", s.page(s.surveyCompare))
+	inner.Handle("GET /gateway", s.page(s.gateway))
+	inner.Handle("GET /gateway/messages", s.page(s.gatewayMessages))
+	inner.Handle("GET /gateway/messages/{id}", s.page(s.gatewayMessage))
+	inner.Handle("GET /gateway/reports", s.page(s.gatewayReports))
 	inner.Handle("GET /quarantine", s.page(s.quarantine))
 	inner.Handle("GET /quarantine/{id}/file", s.page(s.quarantineFile))
 	inner.Handle("GET /upload", s.page(s.uploadForm))

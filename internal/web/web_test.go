@@ -23,7 +23,7 @@ import (
 
 func site(t *testing.T, w *world) http.Handler {
 	t.Helper()
-	h, err := New(Config{Store: w, Advisor: w, Importer: w, Version: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	h, err := New(Config{Store: w, Advisor: w, Importer: w, Gateway: gate(t, w, true, enforcing()), Version: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,6 +53,8 @@ var everyPage = []string{
 	"/survey/2026-11/by?attribute=%E9%83%BD%E9%81%93%E5%BA%9C%E7%9C%8C&value=%E6%9D%B1%E4%BA%AC%E9%83%BD", "/survey/2026-11/by?attribute=%E9%83%BD%E9%81%93%E5%BA%9C%E7%9C%8C&none=1", "/survey/2026-11/by?attribute=%E7%A8%AE%E5%88%A5&value=%E5%B8%82&fact=protected&state=no",
 	"/survey/2026-11/domain/1", "/survey/2026-11/domain/5", "/survey/2026-11/domain/8", "/survey/2026-11/domain/12", "/survey/2026-11/domain/14", "/survey/2026-11/domain/18", "/survey/2026-11/domain/20",
 	"/survey/2026-11/domain/1/letter", "/survey/2026-11/domain/4/letter?sender=%3Cscript%3E&contact=a%0Ab", "/survey/2026-11/domain/18/letter",
+	"/gateway", "/gateway?span=day", "/gateway?span=week", "/gateway/messages", "/gateway/messages?q=ginkou&dmarc=fail&action=quarantine", "/gateway/messages?sender=kyoukai.example&since=7d&until=1h&address=192.0.2.12", "/gateway/messages?q=nothing",
+	"/gateway/messages?before=200", "/gateway/messages/1", "/gateway/messages/150", "/gateway/messages/1000000",
 	"/survey/2026-11/compare/2025-11", "/survey/2026-11/compare/2025-11?fact=dmarc&from=no&to=yes",
 }
 

@@ -37,6 +37,9 @@ type Config struct {
 	Store    Store
 	Advisor  Advisor
 	Importer Importer
+	// Gateway is the mail gateway that keeps its verdicts in the data folder;
+	// nil where there is none to be shown.
+	Gateway *Gateway
 
 	// MaxUpload bounds the body of one upload, in bytes; 0 means 64 MiB.
 	// Larger inputs are imported on the command line.
@@ -166,6 +169,7 @@ func (s *server) operations(mux *http.ServeMux) *huma.OpenAPI {
 	s.keptOperations(a)
 	s.uploadOperation(a)
 	s.surveyOperations(a)
+	s.gatewayOperations(a)
 	return a.OpenAPI()
 }
 

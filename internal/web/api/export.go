@@ -52,19 +52,24 @@ func (s *server) export(w http.ResponseWriter, r *http.Request) {
 func (s *server) exportQuery(r *http.Request) (*exportQuery, error) {
 	v := r.URL.Query()
 	p := params{v: v}
+	var until store.Day
+	if !strings.HasPrefix(r.PathValue("file"), "gateway-") { // their times are finer
+		until = p.day("until")
+	}
 	q := &exportQuery{
 		Named: Named{Domain: v.Get("domain")}, SourceID: SourceID{Source: v.Get("source")}, ReportSeq: ReportSeq{Seq: int64(p.number("seq", 1, 1<<62))},
-		Window: Window{Days: int(p.number("days", 1, 3660)), Until: Date{p.day("until")}},
+		Window: Window{Days: int(p.number("days", 1, 3660)), Until: Date{until}},
 		class:  v.Get("class"), sort: v.Get("sort"),
 		page:    Page{Search: v.Get("search"), Desc: p.flag("desc")},
 		reports: reportQuery{Domain: v.Get("domain"), Reporter: v.Get("reporter"), Begin: Date{p.day("begin")}, End: Date{p.day("end")}, Deviations: p.flag("deviations")},
 	}
 	q.survey = surveyQuery{wave: v.Get("wave"), other: v.Get("other"), attribute: v.Get("attribute"), value: v.Get("value"), none: p.flag("none"), odd: p.flag("odd"), low: v.Get("low"), high: v.Get("high"),
 		fact: v.Get("fact"), state: v.Get("state"), from: v.Get("from"), to: v.Get("to"), code: v.Get("code")}
+	q.gateway = MessageQuery{Text: v.Get("text"), MessageID: v.Get("message_id"), Sender: v.Get("sender"), Address: v.Get("address"), Since: v.Get("since"), Until: v.Get("until"), Action: v.Get("action"), DMARC: v.Get("dmarc")}
 	if q.Days == 0 {
 		q.Days = 30
 	}
-	if len(q.page.Search) > 200 || len(q.Source) > 200 || len(q.Domain) > 254 || len(q.reports.Reporter) > 300 || q.survey.long() {
+	if len(q.page.Search) > 200 || len(q.Source) > 200 || len(q.Domain) > 254 || len(q.reports.Reporter) > 300 || q.survey.long() || q.gateway.long() {
 		return nil, huma.Error400BadRequest("a parameter is too long")
 	}
 	q.lang = s.Lang(r)

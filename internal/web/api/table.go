@@ -54,6 +54,7 @@ func tables() map[string]table {
 		"quarantine": quarantineTable(), "imports": importsTable(),
 		"survey": surveyTable(), "survey-by": surveyByTable(), "survey-problems": surveyProblemsTable(), "survey-changes": surveyChangesTable(),
 		"survey-moved": surveyMovedTable(), "survey-combinations": surveyCombinationsTable(), "survey-mail": surveyMailTable(),
+		"gateway-messages": gatewayMessagesTable(),
 	}
 }
 
@@ -71,6 +72,7 @@ type exportQuery struct {
 	lang    locale.Lang
 	name    domain.Name
 	survey  surveyQuery
+	gateway MessageQuery
 }
 
 // source narrows an export to a source's query.
