@@ -233,17 +233,50 @@ func (s *Server) setUp() error {
 			return err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(s.Dir, "conf", "routes"), []byte(routes(s.o.Routes)), 0o644); err != nil {
-		return err
+	for name, text := range map[string]string{"routes": routes(s.o.Routes), "main.cf": s.mainCF(owner), "master.cf": s.masterCF(services)} {
+		path := filepath.Join(s.Dir, "conf", name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return err
+		}
+		// Postfix waits until its files are older than a second or two, lest
+		// they are still being written.
+		past := time.Now().Add(-time.Minute)
+		if err := os.Chtimes(path, past, past); err != nil {
+			return err
+		}
 	}
-	if err := os.WriteFile(filepath.Join(s.Dir, "conf", "main.cf"), []byte(s.mainCF(owner)), 0o644); err != nil {
-		return err
+	return s.setUpQueue(uid, gid)
+}
+
+// setUpQueue makes the folders of the queue, as "postfix check" does, which
+// takes two seconds for it.
+func (s *Server) setUpQueue(uid, gid int) error {
+	drop, err := user.LookupGroup("postdrop")
+	if err != nil {
+		return fmt.Errorf("group postdrop: %w", ErrMissing)
 	}
-	if err := os.WriteFile(filepath.Join(s.Dir, "conf", "master.cf"), []byte(s.masterCF(services)), 0o644); err != nil {
-		return err
+	dropGID, _ := strconv.Atoi(drop.Gid)
+	for _, d := range []struct {
+		name     string
+		mode     os.FileMode
+		uid, gid int
+	}{
+		{"active", 0o700, uid, 0}, {"bounce", 0o700, uid, 0}, {"corrupt", 0o700, uid, 0}, {"defer", 0o700, uid, 0}, {"deferred", 0o700, uid, 0},
+		{"flush", 0o700, uid, 0}, {"hold", 0o700, uid, 0}, {"incoming", 0o700, uid, 0}, {"private", 0o700, uid, 0}, {"saved", 0o700, uid, 0},
+		{"trace", 0o700, uid, 0}, {"maildrop", 0o730, uid, dropGID}, {"public", 0o710, uid, dropGID}, {"pid", 0o755, 0, 0},
+	} {
+		path := filepath.Join(s.Dir, "queue", d.name)
+		if err := os.Mkdir(path, d.mode); err != nil {
+			return err
+		}
+		if err := os.Chown(path, d.uid, d.gid); err != nil {
+			return err
+		}
+		if err := os.Chmod(path, d.mode); err != nil {
+			return err
+		}
 	}
-	_, err = s.command("postfix", "check")
-	return err
+	return nil
 }
 
 func routes(to map[string]string) string {
