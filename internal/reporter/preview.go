@@ -59,12 +59,14 @@ func (r *Reporter) Plan(ctx context.Context, name domain.Name, day string) ([]Pl
 	if err != nil {
 		return nil, err
 	}
-	var box *outbox.Box
-	if outbox.Exists(o.Dir) {
-		if box, err = outbox.Open(o.Dir); err != nil {
-			return nil, err
-		}
-		defer box.Close()
+	sent, err := outbox.Read(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer sent.Close()
+	box, err := sent.Box()
+	if err != nil {
+		return nil, err
 	}
 	var out []Planned
 	for _, p := range nearest(all, name) {

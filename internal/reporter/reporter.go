@@ -44,9 +44,10 @@ type Reporter struct {
 
 	sent, failed, waiting atomic.Int64
 
-	mu     sync.Mutex
-	reader *verdict.Reader // of Dir, where Options.Days is nil
-	fault  error
+	reader *verdict.Reader // of Dir, where Options.Days was nil
+
+	mu    sync.Mutex
+	fault error
 }
 
 // New checks the options and returns a Reporter. It writes nothing yet.
@@ -75,14 +76,10 @@ func New(o Options) (*Reporter, error) {
 
 // Close gives back what New opened. Run must have ended.
 func (r *Reporter) Close() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.reader == nil {
 		return nil
 	}
-	err := r.reader.Close()
-	r.reader = nil
-	return err
+	return r.reader.Close()
 }
 
 // Reload changes the options, from the next round on. Dir, Days and the clocks

@@ -44,6 +44,8 @@ var (
 	ErrLocked = errors.New("another process is sending reports")
 	// ErrExists: the day has a report on this policy already.
 	ErrExists = errors.New("the day has a report on this policy already")
+	// ErrUnknown: there is no such report.
+	ErrUnknown = errors.New("no such report")
 )
 
 // Folder is where the report files are, below the gateway's folder.
@@ -83,12 +85,6 @@ func Open(dir string) (*Box, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return b, nil
-}
-
-// Exists reports whether the gateway's folder has an outbox.
-func Exists(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, "outbox.sqlite"))
-	return err == nil
 }
 
 // Close closes the outbox.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -108,13 +109,49 @@ type Entry struct {
 	Deliveries []Delivery
 }
 
-// Filter says which entries List returns; all that is set must hold.
+// Filter says which entries are looked for; all that is set must hold.
 type Filter struct {
 	Day    string
 	Domain string
-	// Open asks for reports of which a delivery is still tried.
+	// State asks for reports with a delivery in that state, Open for those with
+	// one that is still tried.
+	State State
 	Open  bool
-	Limit int // default 1,000
+	// Text asks for those with this in the policy domain, the report id or a
+	// destination.
+	Text          string
+	Limit, Offset int // default 1,000 and 0
+}
+
+// where is the filter's condition on a report r.
+func (f *Filter) where() (string, []any) {
+	cond, args := []string{"1"}, []any(nil)
+	add := func(c string, a ...any) { cond, args = append(cond, c), append(args, a...) }
+	if f.Day != "" {
+		add("r.day = ?", f.Day)
+	}
+	if f.Domain != "" {
+		add("r.domain = ?", f.Domain)
+	}
+	if f.State != "" {
+		add("r.id IN (SELECT report FROM delivery WHERE state = ?)", string(f.State))
+	}
+	if f.Open {
+		add("r.id IN (SELECT report FROM delivery WHERE state IN ('unverified', 'waiting'))")
+	}
+	if t := strings.ToLower(f.Text); t != "" {
+		add("(instr(r.domain, ?) OR instr(r.report_id, ?) OR r.id IN (SELECT report FROM delivery WHERE instr(lower(address), ?)))", t, t, t)
+	}
+	return strings.Join(cond, " AND "), args
+}
+
+// Count returns how many entries there are, without Limit and Offset.
+func (b *Box) Count(ctx context.Context, f Filter) (n int64, err error) {
+	cond, args := f.where()
+	if err = b.db.QueryRowContext(ctx, "SELECT count(*) FROM report r WHERE "+cond, args...).Scan(&n); err != nil {
+		err = fmt.Errorf("outbox: %w", err)
+	}
+	return n, err
 }
 
 // List returns entries, the newest day first, within a day by domain.
@@ -122,11 +159,15 @@ func (b *Box) List(ctx context.Context, f Filter) ([]Entry, error) {
 	if f.Limit <= 0 {
 		f.Limit = 1000
 	}
-	rows, err := b.db.QueryContext(ctx, `SELECT `+reportColumns+`, `+deliveryColumns+` FROM
-		(SELECT * FROM report WHERE (?1 = '' OR day = ?1) AND (?2 = '' OR domain = ?2)
-			AND (NOT ?3 OR id IN (SELECT report FROM delivery WHERE state IN ('unverified', 'waiting')))
-			ORDER BY day DESC, domain, id LIMIT ?4) r
-		LEFT JOIN delivery d ON d.report = r.id ORDER BY r.day DESC, r.domain, r.id, d.id`, f.Day, f.Domain, f.Open, f.Limit)
+	cond, args := f.where()
+	return b.entries(ctx, `(SELECT * FROM report r WHERE `+cond+` ORDER BY r.day DESC, r.domain, r.id LIMIT ? OFFSET ?)`,
+		append(args, f.Limit, max(f.Offset, 0))...)
+}
+
+// entries reads the reports of a subquery, with their deliveries.
+func (b *Box) entries(ctx context.Context, from string, args ...any) ([]Entry, error) {
+	rows, err := b.db.QueryContext(ctx, `SELECT `+reportColumns+`, `+deliveryColumns+` FROM `+from+` r
+		LEFT JOIN delivery d ON d.report = r.id ORDER BY r.day DESC, r.domain, r.id, d.id`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
