@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,6 +40,7 @@ type Env struct {
 	Terminal bool // Err is a terminal: progress may be shown
 	Width    int  // columns of the terminal; 0 is unknown
 	Version  string
+	Now      func() time.Time // the clock of gateway and reports; nil is time.Now
 
 	shared  *store.Store // set in a job that was handed to the owner of its data folder
 	serving bool         // the owner of the folder is "serve"

@@ -57,6 +57,7 @@ type gatekeeper struct {
 
 	current  atomic.Pointer[settings] // the last that were right
 	verdicts *verdict.Log
+	kept     *verdict.Reader
 	gateway  *gateway.Gateway
 	server   *milter.Server
 	reporter *reporter.Reporter
@@ -91,11 +92,14 @@ func (e *Env) openGatekeeper(o gatekeeping, log *slog.Logger) (_ *gatekeeper, er
 	if err := os.MkdirAll(k.dir, 0o700); err != nil {
 		return nil, err
 	}
-	k.verdicts, err = verdict.Open(k.dir, verdict.Options{Keep: set.config.Gateway.Keep})
+	k.verdicts, err = verdict.Open(k.dir, verdict.Options{Keep: set.config.Gateway.Keep, Now: e.Now})
 	switch {
 	case errors.Is(err, verdict.ErrLocked):
 		return nil, temporary(fmt.Errorf("another gateway uses the data folder %s: %w", o.Dir, err))
 	case err != nil:
+		return nil, temporary(err)
+	}
+	if k.kept, err = verdict.Read(k.dir); err != nil {
 		return nil, temporary(err)
 	}
 	k.current.Store(&set)
@@ -139,14 +143,14 @@ func (k *gatekeeper) load() (settings, error) {
 // open opens the sockets, and makes what answers there.
 func (k *gatekeeper) open(s settings) (err error) {
 	k.gateway, err = gateway.New(gateway.Options{Site: s.config.Gateway.Site, Resolver: k.o.Resolver, Log: k.verdicts, Signer: departure(s.signer),
-		Done: k.logMessage, Failure: k.reportFailure})
+		Now: k.env.Now, Done: k.logMessage, Failure: k.reportFailure})
 	if err != nil {
 		return fmt.Errorf("%s: %w", k.o.File, err)
 	}
 	if k.reporter, err = reporter.New(k.reporting(s.config)); err != nil {
 		return fmt.Errorf("%s: reports: %w", k.o.File, err)
 	}
-	k.server = &milter.Server{Serve: k.gateway.Serve, OnError: k.logBreach}
+	k.server = &milter.Server{Serve: k.gateway.Serve, Offer: gateway.Offer(), OnError: k.logBreach}
 	socket := milter.SocketOptions{Mode: s.config.Gateway.Socket.Mode, Owner: s.config.Gateway.Socket.Owner, Group: s.config.Gateway.Socket.Group}
 	for _, address := range s.listen {
 		ln, err := milter.Listen(address, socket)
@@ -179,6 +183,9 @@ func (k *gatekeeper) close() {
 	}
 	if k.web != nil {
 		k.web.Close()
+	}
+	if k.kept != nil {
+		k.kept.Close()
 	}
 	if k.verdicts != nil {
 		if err := k.verdicts.Close(); err != nil {

@@ -21,6 +21,8 @@ func (k *gatekeeper) reporting(c config.Config) reporter.Options {
 	o.Sign = k.sign
 	o.Resolver = k.o.Resolver
 	o.Dir = k.dir
+	o.Days = reporter.Kept(k.dir, k.kept, k.verdicts.Flush)
+	o.Now = k.env.Now
 	o.Event = k.logEvent
 	return o
 }
@@ -75,7 +77,7 @@ func (k *gatekeeper) reportFailures(ctx context.Context) {
 	host, _ := os.Hostname()
 	mailer := reporter.Mailer{Address: c.SMTP, Helo: host, TLS: c.TLS}
 	f, err := reporter.NewFailures(reporter.FailureOptions{Email: c.Email, Generator: k.generator(), Host: host, OptOut: c.OptOut, PerHour: c.Failure.PerHour,
-		Sign: k.sign, Send: mailer.Send, Words: locale.English.Step, Resolver: k.o.Resolver, Dir: k.dir, Event: k.logEvent})
+		Sign: k.sign, Send: mailer.Send, Words: locale.English.Step, Resolver: k.o.Resolver, Dir: k.dir, Now: k.env.Now, Event: k.logEvent})
 	if err != nil {
 		k.log.Error("failure reports are not sent", "error", err)
 		return

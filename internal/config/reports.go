@@ -115,6 +115,7 @@ func (r *reader) reports(n *node, c *Config) {
 	if !o.Send && !o.Failure.Send {
 		return
 	}
+	c.Gateway.Site.ReportFrom = o.Email
 	// RFC 9990 §3.1.1.2: org_name and email are required in every report.
 	for _, m := range [...]struct{ key, value string }{{"organization", o.Organization}, {"email", o.Email}} {
 		if m.value == "" && !r.wrong(n.path+"."+m.key) {
