@@ -57,12 +57,11 @@ func (g *gate) configure(own string, sections ...string) error {
 	return os.WriteFile(filepath.Join(g.dir, "sekimori.yaml"), []byte(text), 0o644)
 }
 
-// start starts the gateway and waits until it serves: until a milter's
-// negotiation is answered. It returns how long that took.
-func (g *gate) start() (time.Duration, error) {
+// begin starts the process and waits for nothing.
+func (g *gate) begin() error {
 	log, err := os.OpenFile(filepath.Join(g.dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	g.out = log
 	resolver := g.resolver
@@ -74,11 +73,20 @@ func (g *gate) start() (time.Duration, error) {
 	g.cmd.Dir = g.dir
 	g.cmd.Stdout, g.cmd.Stderr = log, log
 	g.ended = make(chan struct{})
-	began := time.Now()
 	if err := g.cmd.Start(); err != nil {
-		return 0, err
+		return err
 	}
 	go func(c *exec.Cmd, ended chan struct{}) { g.waitedForEnd = c.Wait(); close(ended) }(g.cmd, g.ended)
+	return nil
+}
+
+// start starts the gateway and waits until it serves: until a milter's
+// negotiation is answered. It returns how long that took.
+func (g *gate) start() (time.Duration, error) {
+	began := time.Now()
+	if err := g.begin(); err != nil {
+		return 0, err
+	}
 	for {
 		err := g.negotiate()
 		if err == nil {

@@ -85,7 +85,7 @@ var settings = map[string]string{
 }
 
 // alone are the gateways that a test starts for itself.
-var alone = []string{"killed", "drained", "lying-accept", "lying-tempfail", "down-accept", "down-tempfail", "full", "locked", "hostile", "reloaded", "reporting"}
+var alone = []string{"killed", "drained", "lying-accept", "lying-tempfail", "down-accept", "down-tempfail", "full", "locked", "hostile", "reloaded", "socket", "reporting"}
 
 const rules = `  rules:
     - {forwarder: alumni.example, reason: forwarded for our graduates}
@@ -113,6 +113,8 @@ func (w *world) open(root string) error {
 		w.gates[name] = w.newGate(name)
 		services[name] = map[string]string{"smtpd_milters": w.gates[name].milter()}
 	}
+	// Submission completes headers, as Postfix does for its own people.
+	services["submit"] = map[string]string{"smtpd_milters": w.gates["hold"].milter(), "local_header_rewrite_clients": "static:all"}
 	for _, bare := range bareLF {
 		services["refuse-"+bare] = map[string]string{"smtpd_milters": w.gates["refuse"].milter(), "smtpd_forbid_bare_newline": bare}
 	}

@@ -336,6 +336,7 @@ func (s *Server) mainCF(owner *user.User) string {
 		"milter_command_timeout":         "10s",
 		"milter_content_timeout":         "30s",
 		"milter_connect_macros":          "j {daemon_name} {daemon_addr} {daemon_port} {client_addr} {client_name} v",
+		"local_header_rewrite_clients":   "", // whoever comes by XCLIENT is a stranger
 		"smtpd_authorized_xclient_hosts": or(strings.Join(s.o.XCLIENT, ", "), "127.0.0.0/8"),
 
 		// Errors of tests' own making are answered at once.
