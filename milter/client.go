@@ -197,7 +197,9 @@ func readMacroLists(data []byte) (map[Kind][]string, error) {
 				known = true
 				lists[k] = nil
 				for _, name := range strings.FieldsFunc(string(text), func(r rune) bool { return r == ' ' || r == ',' }) {
-					lists[k] = append(lists[k], bare(name))
+					if macroName(name) {
+						lists[k] = append(lists[k], bare(name))
+					}
 				}
 			}
 		}

@@ -78,10 +78,11 @@ func (m *macros) define(data []byte, limit int) error {
 			m.forget(stageMail)
 		}
 	}
-	m.size += len(data) - len(m.sets[at])
-	if m.size > limit {
+	size := m.size + len(data) - len(m.sets[at])
+	if size > limit {
 		return breach("sent more than %d octets of macros", limit)
 	}
+	m.size = size
 	m.sets[at] = append(m.sets[at][:0], data...)
 	return nil
 }
