@@ -301,7 +301,7 @@ func (k *gatekeeper) serveHTTP(failed chan<- error) (*http.Server, error) {
 	if k.web == nil {
 		return nil, nil
 	}
-	handler, err := gate.New(gate.Config{Meters: []prometheus.Collector{k.meters()}, Ready: k.ready, Version: k.env.Version, Logger: k.log})
+	handler, err := gate.New(gate.Config{Meters: []prometheus.Collector{k.meters()}, Ready: k.ready, Logger: k.log})
 	if err != nil {
 		return nil, err
 	}

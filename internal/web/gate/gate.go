@@ -18,9 +18,8 @@ type Config struct {
 	// Meters are shown at /metrics, beside those of the process.
 	Meters []prometheus.Collector
 	// Ready says how the parts of the gateway do, for /readyz.
-	Ready   ReadyFunc
-	Version string       // shown in the page's footer
-	Logger  *slog.Logger // nil: no log
+	Ready  ReadyFunc
+	Logger *slog.Logger // nil: no log
 }
 
 // New returns the gateway's own HTTP service: /metrics, /healthz, /readyz and
@@ -30,7 +29,7 @@ func New(c Config) (http.Handler, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	why, err := Why(c.Version, c.Logger)
+	why, err := Why(c.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +44,6 @@ func New(c Config) (http.Handler, error) {
 	mux.HandleFunc("GET /healthz", alive)
 	mux.Handle("GET /readyz", c.Ready)
 	mux.Handle("GET /why", why)
-	mux.Handle("GET /why/", why)
 	return guarded(mux, c.Logger), nil
 }
 
