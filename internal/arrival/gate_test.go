@@ -151,11 +151,14 @@ func (g *gate) end(s os.Signal) {
 	g.out.Close()
 }
 
-// log is what it has written so far.
+// log is what it has written so far, but for the lines of the messages.
 func (g *gate) log() string {
 	text, _ := os.ReadFile(filepath.Join(g.dir, "log"))
-	if len(text) > 20_000 {
-		text = append([]byte("…"), text[len(text)-20_000:]...)
+	var kept []string
+	for line := range strings.Lines(string(bytes.ToValidUTF8(text, []byte("?")))) {
+		if !strings.Contains(line, `"msg":"message"`) && !strings.Contains(line, "ended by a fault of the peer") {
+			kept = append(kept, line)
+		}
 	}
-	return string(bytes.ToValidUTF8(text, []byte("?")))
+	return strings.Join(kept[max(0, len(kept)-30):], "")
 }

@@ -80,6 +80,8 @@ var settings = map[string]string{
   on_bad_from: refuse
   explain_url: https://mx.receiver.example/why
 ` + rules,
+	// plain enforces, and leaves the rest as it is without a word.
+	"plain": "  mode: enforce\n",
 	// monitor is what holds without a word.
 	"monitor": "",
 }
