@@ -43,7 +43,7 @@ func started(ctx context.Context, socket string, cmd *exec.Cmd) (pid int, stop f
 			<-ended
 		}
 	}
-	for until := time.Now().Add(15 * time.Second); ; {
+	for until := time.Now().Add(time.Minute); ; { // rspamd compiles expressions first
 		if c, err := net.Dial("unix", socket); err == nil {
 			c.Close()
 			return cmd.Process.Pid, stop, nil
@@ -132,7 +132,8 @@ func rspamd(ctx context.Context, dir, resolver string, workers int) (*filter, er
 		return nil, errMissing{"rspamd"}
 	}
 	dir = filepath.Join(dir, "rspamd")
-	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o777), os.Chmod(dir, 0o777)); err != nil {
+	// What rspamd compiles at its first start stays for the next ones.
+	if err := errors.Join(os.MkdirAll(dir, 0o777), os.Chmod(dir, 0o777)); err != nil {
 		return nil, err
 	}
 	host, port, err := net.SplitHostPort(resolver)
