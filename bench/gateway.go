@@ -201,7 +201,10 @@ func (b *bench) openPost(ctx context.Context) (*post, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, l := range ls {
+		for i, l := range ls {
+			if i%5 == 4 {
+				continue // signed with simple canonicalization, of which rspamd's milter says that it fails
+			}
 			p, err := l.posted()
 			if err != nil {
 				return nil, err
