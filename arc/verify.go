@@ -304,6 +304,8 @@ type question struct {
 	done chan struct{}
 	keys []*dkim.Key
 	err  error
+
+	fault any // a panic, for whoever waits
 }
 
 // ask starts the question for a signature's key, unless it is asked already.
@@ -318,8 +320,16 @@ func (k *keyring) ask(ctx context.Context, sig *dkim.Signature) *question {
 	q := &question{name: name, done: make(chan struct{})}
 	k.asked[name] = q
 	selector, domain := sig.Selector, sig.Domain.String()
+	if dns.Ready(k.resolver, name, dns.TXT) {
+		q.keys, _, q.err = dkim.Lookup(ctx, k.resolver, selector, domain)
+		close(q.done)
+		return q
+	}
 	go func() {
-		defer close(q.done)
+		defer func() {
+			q.fault = recover()
+			close(q.done)
+		}()
 		select {
 		case k.slots <- struct{}{}:
 			defer func() { <-k.slots }()
@@ -345,6 +355,9 @@ func (k *keyring) verify(ctx context.Context, sig *dkim.Signature, digest []byte
 			f.err, f.temporary = ctx.Err(), true
 			return false, f
 		}
+	}
+	if q.fault != nil {
+		panic(q.fault) // where the caller can catch it
 	}
 	if q.err != nil {
 		return false, keyFault(q)

@@ -54,7 +54,11 @@ func (n *Verification) finish(ctx context.Context, c *candidate, r *Result, buf 
 // await waits for the answer to the question for the key.
 func (n *Verification) await(ctx context.Context, c *candidate, r *Result) ([]*Key, bool) {
 	k := c.key
-	if !k.wait(ctx) {
+	ok := k.wait(ctx)
+	if ok && k.fault != nil {
+		panic(k.fault) // where the caller can catch it
+	}
+	if !ok {
 		r.decide(TempError, keyStep("dkim.key-temporary", k.name))
 		r.Err = ctx.Err()
 		return nil, false

@@ -122,6 +122,7 @@ type keyLookup struct {
 	keys   []*Key
 	answer dns.Answer
 	err    error
+	fault  any // a panic, for whoever waits
 }
 
 // Begin reads the signatures in a header section, starts asking for their keys
@@ -196,13 +197,16 @@ func (n *Verification) ask(ctx context.Context, i int) {
 	}
 	k := &keyLookup{name: name}
 	c.key = k
-	if n.v.Sequential {
+	if n.v.Sequential || dns.Ready(n.v.Resolver, name, dns.TXT) {
 		k.keys, k.answer, k.err = lookup(ctx, n.v.Resolver, name, n.v.keys.parse)
 		return
 	}
 	k.done = make(chan struct{})
 	go func() {
-		defer close(k.done)
+		defer func() {
+			k.fault = recover()
+			close(k.done)
+		}()
 		k.keys, k.answer, k.err = lookup(ctx, n.v.Resolver, name, n.v.keys.parse)
 	}()
 }

@@ -117,11 +117,12 @@ func (t *tree) keep(n *node) *node {
 	return n
 }
 
-// fetch asks all the names that were not asked before, at once.
+// fetch asks all the names that were not asked before, at once; but not those
+// whose answers are at hand.
 func (t *tree) fetch(ctx context.Context, names []domain.Name) {
 	var missing []domain.Name
 	for _, n := range names {
-		if t.known(n) == nil {
+		if t.known(n) == nil && !dns.Ready(t.resolver, "_dmarc."+n.String(), dns.TXT) {
 			missing = append(missing, n)
 		}
 	}
@@ -129,11 +130,20 @@ func (t *tree) fetch(ctx context.Context, names []domain.Name) {
 		return // at will ask it
 	}
 	var wg sync.WaitGroup
-	for _, name := range missing[1:] {
-		wg.Go(func() { t.at(ctx, name) })
+	faults := make([]any, len(missing))
+	for i, name := range missing[1:] {
+		wg.Go(func() {
+			defer func() { faults[i] = recover() }()
+			t.at(ctx, name)
+		})
 	}
 	t.at(ctx, missing[0])
 	wg.Wait()
+	for _, f := range faults {
+		if f != nil {
+			panic(f) // where the caller can catch it
+		}
+	}
 }
 
 // walk goes from start towards the root and returns the records met, from the

@@ -90,3 +90,16 @@ func Absent(err error) bool {
 type Resolver interface {
 	Lookup(ctx context.Context, name string, t Type) (Answer, error)
 }
+
+// Ready reports whether a Resolver answers a question without asking anybody:
+// it has a method Cached that says so. What is ready is better asked for in
+// place than in a goroutine of its own.
+func Ready(r Resolver, name string, t Type) bool {
+	c, ok := r.(interface {
+		Cached(name string, t Type) (Answer, error, bool)
+	})
+	if ok {
+		_, _, ok = c.Cached(name, t)
+	}
+	return ok
+}

@@ -62,7 +62,8 @@ type Checker struct {
 	TempDir string
 
 	// Sequential asks for SPF and DMARC one after the other, in the goroutine
-	// of Begin, instead of at once. It takes less work and, unless the answers
+	// of Begin, instead of at once. What the Resolver has at hand (dns.Ready) is
+	// asked for so in any case. It takes less work and, unless the answers
 	// are in a cache, longer: for callers that have many messages at hand.
 	Sequential bool
 
@@ -117,7 +118,8 @@ type Checking struct {
 	dkim              *dkim.Verification
 	arc               *arc.Validation
 	discovery         *dmarc.Discovery
-	kept              *kept // nil for all but S/MIME messages
+	faults            [2]any // panics of what was asked at once
+	kept              *kept  // nil for all but S/MIME messages
 }
 
 // Begin starts the evaluation of a message. The questions to the DNS that it
@@ -138,10 +140,14 @@ func (c *Checker) Start(ctx context.Context, in Input) *Checking {
 	// (RFC 7208 §2.4).
 	n.withHelo = (c.Helo || !n.withSPF) && in.IP.IsValid() && in.Helo != "" && !in.NullSender
 	switch {
-	case c.Sequential:
+	case !n.withSPF && !n.withHelo:
+	case c.Sequential || n.spfReady():
 		n.runSPF()
-	case n.withSPF || n.withHelo:
-		n.asked.Go(n.runSPF)
+	default:
+		n.asked.Go(func() {
+			defer func() { n.faults[0] = recover() }()
+			n.runSPF()
+		})
 	}
 	return n
 }
@@ -152,8 +158,20 @@ func (n *Checking) Header(h message.Header) {
 	c := n.checker
 	n.header = h
 	n.keep(h)
-	if !c.Sequential {
-		n.asked.Go(n.discover)
+	names, problem := dmarc.FromDomains(h)
+	inPlace := c.Sequential || problem == nil && dns.Ready(c.Resolver, "_dmarc."+names[0].String(), dns.TXT)
+	discover := func() {
+		if problem == nil {
+			n.discovery = c.dmarc.Discover(n.ctx, names[0])
+		} else {
+			n.discovery = c.dmarc.DiscoverFrom(n.ctx, h)
+		}
+	}
+	if !inPlace {
+		n.asked.Go(func() {
+			defer func() { n.faults[1] = recover() }()
+			discover()
+		})
 	}
 	at := c.now(n.input)
 	n.dkim = c.dkim.BeginAt(n.ctx, at, h, &n.digests)
@@ -161,9 +179,19 @@ func (n *Checking) Header(h message.Header) {
 		v := arc.Verifier{Resolver: c.Resolver, Limits: c.ARCLimits, Now: func() time.Time { return at }}
 		n.arc = v.Begin(n.ctx, h, &n.digests)
 	}
-	if c.Sequential {
-		n.discover()
+	if inPlace {
+		discover()
 	}
+}
+
+// spfReady reports whether the record that SPF begins with is at hand. What it
+// leads to mostly is, too.
+func (n *Checking) spfReady() bool {
+	host := n.input.Helo
+	if n.input.MailFrom != "" {
+		_, host = message.SplitAddress(n.input.MailFrom)
+	}
+	return host != "" && dns.Ready(n.checker.Resolver, host, dns.TXT)
 }
 
 // hasChain tells whether there is any field of ARC.
@@ -175,8 +203,6 @@ func hasChain(h message.Header) bool {
 	}
 	return false
 }
-
-func (n *Checking) discover() { n.discovery = n.checker.dmarc.DiscoverFrom(n.ctx, n.header) }
 
 func (n *Checking) runSPF() {
 	v := spf.Verifier{Resolver: n.checker.Resolver, Limits: n.checker.SPFLimits, Receiver: n.checker.receiver(), Now: n.checker.Now, Cache: &n.checker.records}
@@ -211,6 +237,11 @@ func (n *Checking) Finish(ctx context.Context) Verdict {
 	}
 	v.SMIME = n.smime(ctx)
 	n.asked.Wait()
+	for _, f := range n.faults {
+		if f != nil {
+			panic(f) // in the goroutine of the caller, who can catch it
+		}
+	}
 	v.SPF, v.Helo = n.spf, n.helo
 	if !n.withSPF {
 		v.SPF = spf.Result{Status: spf.None, Identity: spf.MailFrom}
