@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"sekimori/dns"
@@ -19,10 +20,12 @@ import (
 	"sekimori/internal/advise"
 	"sekimori/internal/collect"
 	"sekimori/internal/store"
+	"sekimori/internal/store/outbox"
 	"sekimori/internal/store/verdict"
 	"sekimori/internal/web"
 	"sekimori/internal/web/access"
 	"sekimori/internal/web/api"
+	"sekimori/internal/web/gate"
 )
 
 // statusBusy is how the owner of a folder answers "serve" while it does
@@ -30,19 +33,24 @@ import (
 const statusBusy = 75
 
 func newServe(e *Env) *cobra.Command {
-	var listen, passwordFile, tokenFile string
+	var listen, passwordFile, tokenFile, file string
+	var barriers []string
 	cmd := &cobra.Command{
-		Use:     "serve",
-		Short:   e.text("cli.serve.short", nil),
-		Long:    e.prose("cli.serve.long"),
-		Example: "  sekimori serve\n  sekimori serve --listen 0.0.0.0:8025 --password-file /etc/sekimori/password",
-		Args:    cobra.NoArgs,
+		Use:   "serve",
+		Short: e.text("cli.serve.short", nil),
+		Long:  e.prose("cli.serve.long"),
+		Example: "  sekimori serve\n  sekimori serve --listen 0.0.0.0:8025 --password-file /etc/sekimori/password\n" +
+			"  sekimori serve --config /etc/sekimori/sekimori.yaml",
+		Args: cobra.NoArgs,
 	}
 	data := dataFlag(cmd, e)
 	names := addDNSFlags(cmd, e)
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8025", e.text("cli.flag.listen", nil))
 	cmd.Flags().StringVar(&passwordFile, "password-file", "", e.text("cli.flag.password_file", nil))
 	cmd.Flags().StringVar(&tokenFile, "token-file", "", e.text("cli.flag.token_file", nil))
+	cmd.Flags().StringVar(&file, "config", "", e.text("gatewayverb.flag.serve_config", nil))
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
+	cmd.Flags().StringArrayVar(&barriers, "gateway", nil, e.text("gatewayverb.flag.serve_gateway", nil))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if e.shared != nil {
 			if e.serving {
@@ -71,8 +79,10 @@ func newServe(e *Env) *cobra.Command {
 			return usage(fmt.Errorf("--listen: %w", err))
 		}
 		defer ln.Close()
-		return e.serveStore(cmd.Context(), *data, func(st *store.Store) error {
-			return e.serve(cmd.Context(), ln, st, resolver, access.Config{Listen: ln.Addr().String(), Password: password, Token: token})
+		return e.besideGateway(cmd.Context(), file, barriers, *data, resolver, func(ctx context.Context, meters []prometheus.Collector) error {
+			return e.serveStore(ctx, *data, func(st *store.Store) error {
+				return e.serve(ctx, ln, st, resolver, meters, access.Config{Listen: ln.Addr().String(), Password: password, Token: token})
+			})
 		})
 	}
 	return cmd
@@ -117,14 +127,14 @@ func (e *Env) serveStore(ctx context.Context, dir string, serve func(*store.Stor
 	}
 }
 
-func (e *Env) serve(ctx context.Context, ln net.Listener, st *store.Store, resolver dns.Resolver, guard access.Config) error {
+func (e *Env) serve(ctx context.Context, ln net.Listener, st *store.Store, resolver dns.Resolver, meters []prometheus.Collector, guard access.Config) error {
 	log := slog.New(slog.NewJSONHandler(e.Err, nil))
 	if e.Terminal {
 		log = slog.New(slog.NewTextHandler(e.Err, nil))
 	}
 	advisor := advise.New(advise.Config{Store: st, Resolver: resolver, Now: time.Now})
 	defer advisor.Close()
-	handler, err := e.handler(st, advisor, guard, log)
+	handler, err := e.handler(st, advisor, meters, guard, log)
 	if err != nil {
 		return err
 	}
@@ -164,7 +174,7 @@ func (e *Env) serve(ctx context.Context, ln net.Listener, st *store.Store, resol
 }
 
 // handler joins the pages, the API and the guard before them.
-func (e *Env) handler(st *store.Store, advisor *advise.Advisor, guard access.Config, log *slog.Logger) (http.Handler, error) {
+func (e *Env) handler(st *store.Store, advisor *advise.Advisor, meters []prometheus.Collector, guard access.Config, log *slog.Logger) (http.Handler, error) {
 	importer := collect.New(st)
 	importer.Background = true
 	dir := filepath.Join(st.Dir(), "gateway")
@@ -172,7 +182,11 @@ func (e *Env) handler(st *store.Store, advisor *advise.Advisor, guard access.Con
 	if err != nil {
 		return nil, err
 	}
-	gateway := api.NewGateway(verdicts, dir, nil)
+	sent, err := outbox.Read(dir)
+	if err != nil {
+		return nil, err
+	}
+	gateway := api.NewGateway(verdicts, sent, dir, nil)
 	figures, err := api.New(api.Config{Store: st, Advisor: advisor, Importer: importer, Gateway: gateway, TempDir: filepath.Join(st.Dir(), "tmp"),
 		Lang: web.Language, Version: e.Version, Logger: log})
 	if err != nil {
@@ -186,8 +200,20 @@ func (e *Env) handler(st *store.Store, advisor *advise.Advisor, guard access.Con
 	if err != nil {
 		return nil, err
 	}
-	return web.New(web.Config{Store: st, Advisor: advisor, Importer: importer, Gateway: gateway, API: figures, Guard: g.Wrap, SignedIn: g.SignedIn,
-		TempDir: filepath.Join(st.Dir(), "tmp"), Version: e.Version, Logger: log})
+	pages, err := web.New(web.Config{Store: st, Advisor: advisor, Importer: importer, Gateway: gateway, API: figures, Guard: g.Wrap, SignedIn: g.SignedIn,
+		Meters: meters, TempDir: filepath.Join(st.Dir(), "tmp"), Version: e.Version, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	why, err := gate.Why(log)
+	if err != nil {
+		return nil, err
+	}
+	// Who was refused has no password here.
+	mux := http.NewServeMux()
+	mux.Handle("GET /why", why)
+	mux.Handle("/", pages)
+	return mux, nil
 }
 
 // refresh keeps the kept answers up to date: when reports have come in and

@@ -18,7 +18,7 @@ type meters struct {
 	uploads  *prometheus.CounterVec
 }
 
-func newMeters() *meters {
+func newMeters(more ...prometheus.Collector) *meters {
 	m := &meters{
 		registry: prometheus.NewRegistry(),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -31,6 +31,7 @@ func newMeters() *meters {
 			Help: "Reports that came by the upload page, by what became of them.",
 		}, []string{"outcome"}),
 	}
+	m.registry.MustRegister(more...)
 	m.registry.MustRegister(m.seconds, m.uploads, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

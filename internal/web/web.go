@@ -11,6 +11,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"sekimori/domain"
 	"sekimori/internal/advise"
 	"sekimori/internal/collect"
@@ -90,7 +92,9 @@ type Config struct {
 	// Guard decides who may see what; nil lets everybody in.
 	Guard func(http.Handler) http.Handler
 	// SignedIn reports whether there is a session to end; nil: never.
-	SignedIn  func(*http.Request) bool
+	SignedIn func(*http.Request) bool
+	// Meters are further figures for /metrics.
+	Meters    []prometheus.Collector
 	TempDir   string       // for large downloads; "" is the system's folder
 	MaxUpload int64        // bytes of one upload; 0 means 64 MiB
 	Version   string       // shown in the footer
@@ -135,7 +139,7 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
-	s := &server{Config: c, assets: a, pages: p, meters: newMeters(),
+	s := &server{Config: c, assets: a, pages: p, meters: newMeters(c.Meters...),
 		sums: &sums{kept: map[sumKey]*keptSum{}}, pace: &pace{looks: map[int64]look{}}}
 	return s.handler(), nil
 }
@@ -163,6 +167,7 @@ func (s *server) handler() http.Handler {
 	inner.Handle("GET /gateway/messages", s.page(s.gatewayMessages))
 	inner.Handle("GET /gateway/messages/{id}", s.page(s.gatewayMessage))
 	inner.Handle("GET /gateway/reports", s.page(s.gatewayReports))
+	inner.Handle("GET /gateway/reports/{id}/xml", s.page(s.gatewayReportXML))
 	inner.Handle("GET /quarantine", s.page(s.quarantine))
 	inner.Handle("GET /quarantine/{id}/file", s.page(s.quarantineFile))
 	inner.Handle("GET /upload", s.page(s.uploadForm))
