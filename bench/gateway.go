@@ -162,7 +162,7 @@ func (b *bench) ours(ctx context.Context, w *post) (*filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &filter{name: "sekimori gateway", dkim: "dkim=pass", sockets: []string{"unix:" + socket}, pids: []int{pid}, stop: stop}, nil
+	return &filter{name: "sekimori gateway", passes: "pass", sockets: []string{"unix:" + socket}, pids: []int{pid}, stop: stop}, nil
 }
 
 // posted is a message as an MTA gives it to a milter.
@@ -323,7 +323,7 @@ func (f *filter) send(ctx context.Context, p *posted) error {
 			m = milter.Apply(m, out)
 		}
 	}
-	for _, want := range []string{f.dkim, "spf=" + p.spf, "dmarc=pass"} {
+	for _, want := range []string{"dkim=" + f.passes, "spf=" + p.spf, "dmarc=" + f.passes} {
 		if !strings.Contains(said.String(), want) {
 			return fmt.Errorf("%s is missing in %q", want, said.String())
 		}

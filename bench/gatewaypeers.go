@@ -18,7 +18,7 @@ import (
 // filter is a milter at work, or several that a message goes through in turn.
 type filter struct {
 	name    string
-	dkim    string   // what it must say of the signature
+	passes  string   // what it must say of signature and policy: "pass", or "" for anything
 	sockets []string // "unix:/path", in the order of the message
 	pids    []int
 	stop    func()
@@ -101,7 +101,7 @@ func openDKIMThenDMARC(ctx context.Context, dir, resolvConf, server string) (*fi
 		stopFirst()
 		return nil, err
 	}
-	return &filter{name: "opendkim, then opendmarc", dkim: "dkim=pass", sockets: []string{"unix:" + dkimSocket, "unix:" + dmarcSocket}, pids: []int{first, second},
+	return &filter{name: "opendkim, then opendmarc", passes: "pass", sockets: []string{"unix:" + dkimSocket, "unix:" + dmarcSocket}, pids: []int{first, second},
 		stop: func() { stopSecond(); stopFirst() }}, nil
 }
 
@@ -159,7 +159,7 @@ func rspamd(ctx context.Context, dir, resolver string, workers int) (*filter, er
 	}
 	// It finds another body hash than everybody else in messages that were signed
 	// with simple canonicalization, or are in ISO-2022-JP.
-	return &filter{dkim: "dkim=", name: fmt.Sprintf("rspamd, %d workers, only these modules", workers), sockets: []string{"unix:" + socket}, pids: []int{pid}, stop: stop}, nil
+	return &filter{name: fmt.Sprintf("rspamd, %d workers, only these modules", workers), sockets: []string{"unix:" + socket}, pids: []int{pid}, stop: stop}, nil
 }
 
 // errMissing is a program that is not installed.
