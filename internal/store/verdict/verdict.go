@@ -65,7 +65,24 @@ type Entry struct {
 	// Why explains the verdict; kept for messages that did not simply pass.
 	Why []explain.Step
 
+	// Answer says whether the MTA has got the answer, and Counted whether the
+	// day's report counts the message. A Reader fills them in; Append does not
+	// look at them.
+	Answer  Answer
+	Counted bool
+
 	// Print tells a message that is sent again from others: a hash over client,
-	// envelope, header and body as they arrived.
+	// envelope, header and body as they arrived. A Reader leaves it out; the zero
+	// Print is that of no other message.
 	Print [16]byte
 }
+
+// Answer says what became of the answer about a message.
+type Answer string
+
+const (
+	Received    Answer = "received"     // the MTA has got it
+	NotReceived Answer = "not-received" // the MTA has not; it tries again
+	Unsure      Answer = "unsure"       // not known, or not known yet
+	Repeated    Answer = "repeated"     // was unsure, and the same message came again
+)
