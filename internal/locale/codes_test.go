@@ -15,8 +15,8 @@ var rooms = map[string]string{
 	"spf": "spf", "dkim": "dkim", "arc": "arc", "dmarc": "dmarc", "authres": "authres",
 	"mtasts": "mtasts", "tlsrpt": "tlsrpt", "bimi": "bimi", "dane": "dane", "smime": "smime",
 	"surveymail": "internal/survey", "check": "internal/check", "posture": "internal/posture",
-	"survey": "internal/survey", "publish": "internal/publish", "gate": "internal/web/gate", "gateway": "internal/gateway",
-	"departure": "internal/gateway", "reporter": "internal/reporter",
+	"benchmilter": "internal/cli", "survey": "internal/survey", "publish": "internal/publish", "gate": "internal/web/gate", "gateway": "internal/gateway",
+	"departure": "internal/gateway", "reporter": "internal/reporter", "failure": "internal/reporter",
 	"webgateway": "internal/web",
 }
 

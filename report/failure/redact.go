@@ -56,6 +56,11 @@ func (r *Redactor) Address(addr string) string {
 	return r.Word(local) + "@" + scrub(domain)
 }
 
+// Text redacts every address in a text, such as the value of a field, and the
+// accounts after "smtp.auth=". Links of the web are made unusable, and what is
+// not printable ASCII becomes "?".
+func (r *Redactor) Text(s string) string { return r.text(s) }
+
 // kept are the fields of a header that stay, and how.
 var kept = map[string]func(*Redactor, message.Field) string{
 	// Who and where.
@@ -216,7 +221,6 @@ var properties = map[string]bool{
 	"envelope-from": true, "x-sender": true, "mailfrom": true, "mfrom": true, "from": true, "i": true, "helo": true, "for": true, "identity": true,
 }
 
-// text redacts every address in a text, and the names after smtp.auth=.
 func (r *Redactor) text(s string) string {
 	s = scrub(defang(s))
 	var b strings.Builder
