@@ -18,7 +18,7 @@ import (
 func (k *gatekeeper) reporting(c config.Config) reporter.Options {
 	o := c.Reporting()
 	o.Generator = k.generator()
-	o.Sign = k.sign
+	o.Sign, o.Letter = k.sign, reportLetter
 	o.Resolver = k.o.Resolver
 	o.Dir = k.dir
 	o.Days = reporter.Kept(k.dir, k.kept, k.verdicts.Flush)
