@@ -21,6 +21,8 @@ import (
 const (
 	maxHeader    = 1 << 20 // octets, and so are the fields' own limits
 	maxFields    = 20_000
+	maxFrom      = 20       // From fields beyond the cap
+	maxFromSize  = 64 << 10 // octets of them
 	maxRcpt      = 1_000
 	maxAddress   = 320 // octets: RFC 5321 §4.5.3.1, 64 + 1 + 255
 	maxMessageID = 256
@@ -56,7 +58,10 @@ type arrival struct {
 	raw      []byte // the header section, with CRLF
 	starts   []int  // of the fields, in raw
 	header   message.Header
-	over     bool // the header is longer than is kept
+	over     bool     // the header is longer than is kept
+	froms    []string // From fields beyond that
+	fromSize int
+	fromLost bool // not even all of those were kept
 	headed   bool // the header has ended
 	failed   bool // a fault of our own: it is taken unverified
 	size     int64
@@ -113,7 +118,7 @@ func (a *arrival) field(name, value string, spaced bool) {
 		}
 	}
 	if a.over || len(a.raw)+n+strings.Count(value, "\n") > maxHeader || len(a.starts) >= maxFields {
-		a.over = true
+		a.beyond(name, value)
 		return
 	}
 	a.starts = append(a.starts, len(a.raw))
@@ -135,6 +140,37 @@ func (a *arrival) field(name, value string, spaced bool) {
 		value = value[i+1:]
 	}
 	a.raw = append(append(a.raw, value...), '\r', '\n')
+}
+
+// beyond takes a field that is not kept. Who the author claims to be is found
+// out all the same: otherwise a long header would be a way around the author's
+// policy.
+func (a *arrival) beyond(name, value string) {
+	a.over = true
+	if !strings.EqualFold(strings.TrimRight(name, " \t"), "From") {
+		return
+	}
+	if a.fromSize += len(value); len(a.froms) == maxFrom || a.fromSize > maxFromSize {
+		a.fromLost = true
+		return
+	}
+	a.froms = append(a.froms, "From:"+value+"\r\n")
+}
+
+// authors is the header of a message whose header is not kept: its From fields.
+func (a *arrival) authors() message.Header {
+	var out message.Header
+	for _, f := range a.header {
+		if f.Is("From") {
+			out = append(out, f)
+		}
+	}
+	for _, s := range a.froms {
+		if f, ok := message.ParseField(s); ok {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // endOfHeader makes the header of what was gathered: one string, of which the

@@ -17,9 +17,11 @@ type Facts struct {
 	Client   netip.Addr
 	MailFrom domain.Name // of the reverse-path; zero for a null one, or none that is a name
 	List     domain.Name // of List-Id, or of List-Post where there is none
-	// BadFrom: there is not exactly one author's domain (RFC 9989 §5.3.1), or
-	// the header was too long to look for it.
+	// BadFrom: there is not exactly one author's domain (RFC 9989 §5.3.1).
 	BadFrom bool
+	// TooLong: of the header only the author was looked at, so that a DKIM
+	// signature may be good that nobody verified.
+	TooLong bool
 	// CannotHold: the MTA does not let a filter quarantine; the message is
 	// marked instead.
 	CannotHold bool
@@ -33,6 +35,7 @@ const (
 	ByPolicy  Because = "policy"  // the domain owner's policy, as the site follows it
 	ByFrom    Because = "from"    // Site.OnBadFrom
 	ByTrouble Because = "trouble" // Site.OnTrouble
+	ByLength  Because = "length"  // the header is too long to be verified
 	ByRule    Because = "rule"    // one of Site.Rules
 )
 
@@ -55,6 +58,7 @@ const (
 	commentLevel      = "p=reject is treated as quarantine here (RFC 9989 section 7.4)"
 	commentFrom       = "not exactly one author domain in From (RFC 9989 section 5.3.1)"
 	commentTrouble    = "not evaluated: temporary DNS failure (RFC 9989 section 5.3.6)"
+	commentLong       = "header too long to verify DKIM: treated as quarantine"
 	commentPct        = "pct left this message out (RFC 7489 section 6.6.4)"
 )
 
@@ -92,6 +96,11 @@ func Decide(site *Site, v *check.Verdict, f Facts) Decision {
 
 // asked is what the policy asks for, as the site follows it.
 func (s *Site) asked(v *check.Verdict, f Facts) (verdict.Action, Because) {
+	if f.TooLong && (v.DMARC.Status == dmarc.Fail && v.DMARC.Disposition.Level() > 0 || v.DMARC.Status != dmarc.Pass && f.BadFrom) {
+		// A signature might have passed: nothing is refused. But who makes a
+		// header that long does not get around the author's policy.
+		return or(s.OnQuarantine, verdict.Quarantine), ByLength
+	}
 	switch v.DMARC.Status {
 	case dmarc.Fail:
 		switch v.DMARC.Disposition {
@@ -176,6 +185,8 @@ func (d *Decision) report(v *check.Verdict, rule *Rule) {
 		add("local_policy", commentLevel)
 	case ByFrom:
 		add("local_policy", commentFrom)
+	case ByLength:
+		add("local_policy", commentLong)
 	}
 }
 
@@ -193,6 +204,8 @@ func (d *Decision) steps(v *check.Verdict) []explain.Step {
 		out = append(out, explain.Step{Code: code, Args: args, Ref: "RFC 9989 §7.4"})
 	case ByFrom:
 		out = append(out, explain.Step{Code: "gateway.by-from", Args: args, Ref: "RFC 9989 §5.3.1"})
+	case ByLength:
+		out = append(out, explain.Step{Code: "gateway.by-length", Args: args})
 	case ByTrouble:
 		out = append(out, explain.Step{Code: "gateway.by-trouble", Args: args, Ref: "RFC 9989 §5.3.6"})
 	}
@@ -211,6 +224,8 @@ func (d *Decision) quarantineReason(v *check.Verdict) string {
 		b.WriteString("rule of this site")
 	case ByFrom:
 		b.WriteString("From names no single domain")
+	case ByLength:
+		b.WriteString("header too long to verify")
 	default:
 		b.WriteString("DMARC fail")
 	}

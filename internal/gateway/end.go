@@ -47,9 +47,6 @@ func (n *session) end(ctx context.Context) error {
 		a.free()
 		return err
 	}
-	if a.over {
-		a.checking.Header(nil) // no author: DMARC says permerror
-	}
 	v := n.verify(a)
 	o := n.judge(a, &v)
 	if err := n.answer(a, o, began); err != nil {
@@ -64,7 +61,7 @@ func (n *session) judge(a *arrival, v *check.Verdict) *outcome {
 	site := &a.rules.site
 	var p parts
 	p.read(a.header, site.Subjects, len(site.Rules) > 0)
-	f := Facts{Client: a.in.IP, List: p.list, BadFrom: a.over || badFrom(v), CannotHold: !n.c.Has(milter.ActQuarantine)}
+	f := Facts{Client: a.in.IP, List: p.list, BadFrom: a.fromLost || badFrom(v), TooLong: a.over, CannotHold: !n.c.Has(milter.ActQuarantine)}
 	if len(site.Rules) > 0 {
 		f.MailFrom = domainOf(a.in.MailFrom)
 	}

@@ -99,9 +99,6 @@ func (a *arrival) entry(p *parts, v *check.Verdict, d *Decision, queueID string)
 	case s == dmarc.Fail, s == dmarc.TempError, s == dmarc.PermError, d.Asked != verdict.Accept, d.Rule.Code != "":
 		e.Why = append(d.steps(v), v.Steps()...)
 	}
-	if a.over {
-		e.Why = append(e.Why, explain.Step{Code: "gateway.header-too-long", Args: explain.Args{"octets": int64(maxHeader), "fields": int64(maxFields)}})
-	}
 	return e
 }
 

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"sekimori/dkim"
+	"sekimori/explain"
 	"sekimori/internal/check"
 	"sekimori/internal/store/verdict"
 	"sekimori/milter"
@@ -167,9 +169,9 @@ func (n *session) endOfHeader() {
 	}
 	a.endOfHeader()
 	switch {
-	case a.failed || a.over:
+	case a.failed:
 	case a.own != foreign:
-		if a.rules.signer == nil {
+		if a.rules.signer == nil || a.over {
 			return
 		}
 		leaving, err := a.rules.signer.Begin(a.header, &a.digests)
@@ -182,7 +184,11 @@ func (n *session) endOfHeader() {
 		// From here on the DNS has its time. What follows of the message comes
 		// at once, as MTAs have all of it before they ask a filter.
 		a.timer = time.AfterFunc(n.g.patience, a.cancel)
-		a.checking.Header(a.header)
+		if a.over {
+			a.checking.Header(a.authors())
+		} else {
+			a.checking.Header(a.header)
+		}
 	}
 }
 
@@ -224,5 +230,11 @@ func (a *arrival) stop() {
 func (n *session) verify(a *arrival) check.Verdict {
 	v := a.checking.Finish(a.ctx)
 	v.AuthServID = a.id
+	if a.over {
+		// RFC 6376 §8.4: a limit of ours. There may be signatures, and they may
+		// be good.
+		s := explain.Step{Code: "gateway.header-too-long", Args: explain.Args{"octets": int64(maxHeader), "fields": int64(maxFields)}, Ref: "RFC 6376 §8.4"}
+		v.DKIM = []check.Signature{{Result: dkim.Result{Status: dkim.Policy, Reason: s, Steps: []explain.Step{s}}}}
+	}
 	return v
 }
