@@ -20,7 +20,6 @@ import (
 	"sekimori/internal/advise"
 	"sekimori/internal/collect"
 	"sekimori/internal/store"
-	"sekimori/internal/store/outbox"
 	"sekimori/internal/store/verdict"
 	"sekimori/internal/web"
 	"sekimori/internal/web/access"
@@ -182,11 +181,7 @@ func (e *Env) handler(st *store.Store, advisor *advise.Advisor, meters []prometh
 	if err != nil {
 		return nil, err
 	}
-	sent, err := outbox.Read(dir)
-	if err != nil {
-		return nil, err
-	}
-	gateway := api.NewGateway(verdicts, sent, dir, nil)
+	gateway := api.NewGateway(verdicts, dir, nil)
 	figures, err := api.New(api.Config{Store: st, Advisor: advisor, Importer: importer, Gateway: gateway, TempDir: filepath.Join(st.Dir(), "tmp"),
 		Lang: web.Language, Version: e.Version, Logger: log})
 	if err != nil {

@@ -1,9 +1,12 @@
 package web
 
 import (
+	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -12,6 +15,7 @@ import (
 	"time"
 
 	"sekimori/explain"
+	"sekimori/internal/store/outbox"
 	"sekimori/internal/store/verdict"
 	"sekimori/internal/web/api"
 	"sekimori/report/aggregate"
@@ -31,10 +35,13 @@ func mailed(now time.Time, n int, enforce bool) []verdict.Entry {
 	people := []string{"yamada.hanako", "suzuki.taro", "soumu-ka", "kouhou", "nozei", "kosodate-shien", "jouhou-seisaku", "bosai"}
 	senders := []string{"info@denki-gas.example", "news@shimbun-asa.example", "no-reply@ginkou-tokai.example", "tanaka@kensetsu-kk.example", "seminar@kyoukai.example", "support@softhouse.example", "yoyaku@hotel-umi.example"}
 	var out []verdict.Entry
-	for i := range n {
-		share := float64(i) / float64(n)
-		// Half of them in the last two hours, and by night few.
-		age := time.Duration(float64(7*24*time.Hour) * (1 - share) * (1 - share) * (1 - share))
+	ages := make([]time.Duration, n)
+	for i := range ages {
+		ages[i] = time.Duration(rnd.Float64() * float64([]time.Duration{65 * time.Minute, 24 * time.Hour, 7 * 24 * time.Hour}[i%3]))
+	}
+	slices.Sort(ages)
+	slices.Reverse(ages)
+	for i, age := range ages {
 		at := now.Add(-age).Truncate(time.Millisecond)
 		if h := at.In(time.FixedZone("", 9*3600)).Hour(); (h < 7 || h > 20) && age > 3*time.Hour && rnd.IntN(4) > 0 {
 			continue
@@ -216,27 +223,92 @@ func count(b *verdict.Bucket, e *verdict.Entry) {
 	}
 }
 
-// gate is a gateway over made-up messages, the newest of them hostile, with
-// the status given.
+// gate is a gateway over made-up messages with the status given; with a world
+// around it, there are few, and the newest is hostile.
 func gate(t testing.TB, w *world, enforce bool, st *verdict.Status) *api.Gateway {
 	t.Helper()
 	now := time.Now()
 	g := &gatewayWorld{world: w, entries: mailed(now, 400, enforce)}
-	e := g.entries[len(g.entries)-1]
-	e.ID = 1_000_000
-	attack(&e)
-	g.entries = append(g.entries, e)
+	if w != nil {
+		e := g.entries[len(g.entries)-1]
+		e.ID = 1_000_000
+		attack(&e)
+		g.entries = append(g.entries, e)
+	} else {
+		g.world, g.entries = &world{}, mailed(now, 6000, enforce)
+	}
 	dir := t.TempDir()
 	if st != nil {
 		if err := verdict.WriteStatus(dir, *st); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return api.NewGateway(g, dir, func() time.Time { return now })
+	out := api.NewGateway(g, dir, func() time.Time { return now })
+	out.Outbox = g
+	return out
 }
 
 // enforcing is the status of a gateway that runs.
 func enforcing() *verdict.Status {
 	now := time.Now()
 	return &verdict.Status{At: now, Started: now.Add(-50 * time.Hour), PID: 4711, Mode: "enforce", Listen: []string{"unix:/run/sekimori/milter.sock"}, Keep: 30, Reports: true, Sessions: 12, Unmoved: 3}
+}
+
+// reportsMade are made-up reports to domain owners, of every state.
+func (g *gatewayWorld) reportsMade() []outbox.Entry {
+	var out []outbox.Entry
+	at := time.Date(2026, 11, 22, 1, 5, 0, 0, time.UTC)
+	for i := range 120 {
+		name := []string{"denki-gas.example", "shimbun-asa.example", "ginkou-tokai.example", "xn--fiqs8s.example", "kyoukai.example"}[i%5]
+		e := outbox.Entry{Report: outbox.Report{ID: int64(i + 1), Day: at.AddDate(0, 0, -i/5).Format(time.DateOnly), Domain: name, ReportID: fmt.Sprintf("2026-%d/%s", i, name), Form: "rfc9990", File: "x.xml.gz", Filename: "mx.kakuu.example!" + name + "!1!2.xml.gz", Messages: int64(900 - i), Rows: int64(40 - i%9), Size: 2400, Made: at.AddDate(0, 0, -i/5)}}
+		d := outbox.Delivery{ID: int64(i + 1), URI: "mailto:dmarc@" + name, Address: "dmarc@" + name, Host: name, State: outbox.Sent, Attempts: 1, First: e.Made, Ended: e.Made.Add(time.Minute)}
+		switch i {
+		case 0:
+			d.State, d.Next, d.Attempts, d.Ended, d.Error = outbox.Waiting, e.Made.Add(4*time.Hour), 3, time.Time{}, "dial tcp 127.0.0.1:25: connect: connection refused"
+		case 1:
+			d.State, d.Ended, d.Attempts = outbox.Unverified, time.Time{}, 0
+		case 2:
+			d.State, d.Error = outbox.Refused, "550 5.7.1 "+hostile
+			e.Deliveries = append(e.Deliveries, outbox.Delivery{ID: 900, URI: "mailto:a@b.example", Address: "a@b.example", Host: "b.example", State: outbox.Sent, Attempts: 2, Ended: e.Made})
+		case 3:
+			e.File, d.State, d.Attempts, d.Reason = "", outbox.Dropped, 0, explain.Step{Code: "dmarc.external-refused", Args: explain.Args{"uri": "mailto:" + hostile, "domain": name, "name": name + "._report._dmarc.other.example"}}
+		case 4:
+			d.State, d.Attempts, d.Error = outbox.GivenUp, 25, "421 4.3.2 try again later"
+		}
+		e.Deliveries = append(e.Deliveries, d)
+		out = append(out, e)
+	}
+	return out
+}
+
+func (g *gatewayWorld) Reports(ctx context.Context, f outbox.Filter) ([]outbox.Entry, int64, error) {
+	found := slices.DeleteFunc(g.reportsMade(), func(e outbox.Entry) bool {
+		return f.Day != "" && e.Day != f.Day || f.Domain != "" && e.Domain != f.Domain || f.Text != "" && !strings.Contains(e.Domain+" "+e.Deliveries[0].Address, f.Text) ||
+			!slices.ContainsFunc(e.Deliveries, func(d outbox.Delivery) bool {
+				return (f.State == "" || d.State == f.State) && (!f.Open || d.State.Open())
+			})
+	})
+	total := int64(len(found))
+	found = found[min(f.Offset, len(found)):]
+	return found[:min(f.Limit, len(found))], total, g.err
+}
+
+func (g *gatewayWorld) Report(ctx context.Context, id string) (outbox.Entry, error) {
+	for _, e := range g.reportsMade() {
+		if e.ReportID == id {
+			return e, g.err
+		}
+	}
+	return outbox.Entry{}, cmp.Or(g.err, outbox.ErrUnknown)
+}
+
+func (g *gatewayWorld) Open(ctx context.Context, id string) (io.ReadCloser, string, error) {
+	e, err := g.Report(ctx, id)
+	if err != nil || e.File == "" {
+		return nil, "", cmp.Or(err, outbox.ErrUnknown)
+	}
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	io.WriteString(z, "<?xml version=\"1.0\"?><feedback>"+hostile+"</feedback>")
+	return io.NopCloser(&b), e.Filename, z.Close()
 }

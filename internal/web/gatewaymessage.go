@@ -208,6 +208,8 @@ func adviceOf(p *page, e *verdict.Entry) []string {
 		switch {
 		case x.Result == "pass" && !r.SPF:
 			say("webgateway.advice.spf-align", "domain", x.Domain, "from", from)
+		case !related(x.Domain, from):
+			say("webgateway.advice.spf-own", "from", from)
 		case x.Result == "none":
 			say("webgateway.advice.spf-publish", "domain", x.Domain, "client", client)
 		case x.Result != "pass" && x.Domain != "":
@@ -218,4 +220,9 @@ func adviceOf(p *page, e *verdict.Entry) []string {
 	say("webgateway.advice.stranger", "client", client)
 	say("webgateway.advice.forwarded")
 	return out
+}
+
+// related reports whether one of two domains is the other or stands above it.
+func related(a, b string) bool {
+	return a == b || strings.HasSuffix(a, "."+b) || strings.HasSuffix(b, "."+a)
 }

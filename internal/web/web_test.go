@@ -54,7 +54,7 @@ var everyPage = []string{
 	"/survey/2026-11/domain/1", "/survey/2026-11/domain/5", "/survey/2026-11/domain/8", "/survey/2026-11/domain/12", "/survey/2026-11/domain/14", "/survey/2026-11/domain/18", "/survey/2026-11/domain/20",
 	"/survey/2026-11/domain/1/letter", "/survey/2026-11/domain/4/letter?sender=%3Cscript%3E&contact=a%0Ab", "/survey/2026-11/domain/18/letter",
 	"/gateway", "/gateway?span=day", "/gateway?span=week", "/gateway/messages", "/gateway/messages?q=ginkou&dmarc=fail&action=quarantine", "/gateway/messages?sender=kyoukai.example&since=7d&until=1h&address=192.0.2.12", "/gateway/messages?q=nothing",
-	"/gateway/messages?before=200", "/gateway/messages/1", "/gateway/messages/150", "/gateway/messages/1000000",
+	"/gateway/messages?before=200", "/gateway/messages/1", "/gateway/messages/150", "/gateway/messages/1000000", "/gateway/reports", "/gateway/reports?state=refused&q=ginkou", "/gateway/reports?day=1999-01-01", "/gateway/reports?page=2",
 	"/survey/2026-11/compare/2025-11", "/survey/2026-11/compare/2025-11?fact=dmarc&from=no&to=yes",
 }
 

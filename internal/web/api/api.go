@@ -170,6 +170,7 @@ func (s *server) operations(mux *http.ServeMux) *huma.OpenAPI {
 	s.uploadOperation(a)
 	s.surveyOperations(a)
 	s.gatewayOperations(a)
+	s.gatewayReportOperations(a)
 	return a.OpenAPI()
 }
 

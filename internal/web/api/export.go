@@ -66,10 +66,11 @@ func (s *server) exportQuery(r *http.Request) (*exportQuery, error) {
 	q.survey = surveyQuery{wave: v.Get("wave"), other: v.Get("other"), attribute: v.Get("attribute"), value: v.Get("value"), none: p.flag("none"), odd: p.flag("odd"), low: v.Get("low"), high: v.Get("high"),
 		fact: v.Get("fact"), state: v.Get("state"), from: v.Get("from"), to: v.Get("to"), code: v.Get("code")}
 	q.gateway = MessageQuery{Text: v.Get("text"), MessageID: v.Get("message_id"), Sender: v.Get("sender"), Address: v.Get("address"), Since: v.Get("since"), Until: v.Get("until"), Action: v.Get("action"), DMARC: v.Get("dmarc")}
+	q.sent = SentQuery{Day: v.Get("day"), Domain: v.Get("domain"), State: v.Get("state"), Text: v.Get("text")}
 	if q.Days == 0 {
 		q.Days = 30
 	}
-	if len(q.page.Search) > 200 || len(q.Source) > 200 || len(q.Domain) > 254 || len(q.reports.Reporter) > 300 || q.survey.long() || q.gateway.long() {
+	if len(q.page.Search) > 200 || len(q.Source) > 200 || len(q.Domain) > 254 || len(q.reports.Reporter) > 300 || q.survey.long() || q.gateway.long() || len(q.sent.Day) > 10 || len(q.sent.State) > 40 {
 		return nil, huma.Error400BadRequest("a parameter is too long")
 	}
 	q.lang = s.Lang(r)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"sekimori/internal/store/outbox"
 	"sekimori/internal/store/verdict"
 )
 
@@ -53,9 +54,10 @@ func (s Span) spans() (length, step, keep time.Duration) {
 // concurrent use.
 type Gateway struct {
 	GatewayReader
-	dir  string
-	now  func() time.Time
-	kept map[Span]*keptLive // does not change
+	Outbox OutboxReader // that of the folder, unless set
+	dir    string
+	now    func() time.Time
+	kept   map[Span]*keptLive // does not change
 }
 
 type keptLive struct {
@@ -66,7 +68,8 @@ type keptLive struct {
 
 // NewGateway returns the gateway whose folder is dir; now is nil for the clock.
 func NewGateway(r GatewayReader, dir string, now func() time.Time) *Gateway {
-	g := &Gateway{GatewayReader: r, dir: dir, now: now, kept: map[Span]*keptLive{}}
+	sent, _ := outbox.Read(dir) // it opens nothing yet, so that nothing fails
+	g := &Gateway{GatewayReader: r, Outbox: sent, dir: dir, now: now, kept: map[Span]*keptLive{}}
 	if g.now == nil {
 		g.now = time.Now
 	}

@@ -54,7 +54,7 @@ func tables() map[string]table {
 		"quarantine": quarantineTable(), "imports": importsTable(),
 		"survey": surveyTable(), "survey-by": surveyByTable(), "survey-problems": surveyProblemsTable(), "survey-changes": surveyChangesTable(),
 		"survey-moved": surveyMovedTable(), "survey-combinations": surveyCombinationsTable(), "survey-mail": surveyMailTable(),
-		"gateway-messages": gatewayMessagesTable(),
+		"gateway-messages": gatewayMessagesTable(), "gateway-reports": gatewayReportsTable(),
 	}
 }
 
@@ -73,6 +73,7 @@ type exportQuery struct {
 	name    domain.Name
 	survey  surveyQuery
 	gateway MessageQuery
+	sent    SentQuery
 }
 
 // source narrows an export to a source's query.

@@ -36,6 +36,13 @@ export async function discover(browser, base) {
   if (report) out.push({ name: "report", path: report, status: 200 });
   const odd = await link("/reports?deviations=1", "tbody th a");
   if (odd) out.push({ name: "report-deviations", path: odd, status: 200 });
+  out.push({ name: "gateway", path: "/gateway", status: 200 }, { name: "gateway-week", path: "/gateway?span=week", status: 200, twice: true });
+  out.push({ name: "gateway-messages", path: "/gateway/messages", status: 200 }, { name: "gateway-found", path: "/gateway/messages?sender=example&dmarc=fail&since=7d", status: 200, twice: true });
+  out.push({ name: "gateway-reports", path: "/gateway/reports", status: 200, twice: true });
+  for (const action of ["quarantine", "accept"]) {
+    const path = await link(`/gateway/messages?action=${action}`, "tbody th a");
+    if (path) out.push({ name: `gateway-message-${action}`, path, status: 200, twice: action === "accept" });
+  }
   out.push({ name: "survey-all", path: "/survey", status: 200 });
   await page.goto(base + "/survey");
   const waves = await page.locator("tbody th a.name").evaluateAll((links) => links.map((a) => a.getAttribute("href") ?? ""));

@@ -63,7 +63,7 @@ function colour(name: string): string {
   return c;
 }
 
-function option(data: Figures, unit: string, width: number): Option {
+function option(data: Figures, unit: string, width: number, clock: boolean): Option {
   const ink = colour("--ink"), soft = colour("--ink-soft"), line = colour("--line"), card = colour("--card");
   const font = getComputedStyle(document.body).fontFamily;
   const count = new Intl.NumberFormat("en-US");
@@ -89,7 +89,7 @@ function option(data: Figures, unit: string, width: number): Option {
       data: data.days,
       axisTick: { alignWithLabel: true, lineStyle: { color: soft } },
       axisLine: { lineStyle: { color: soft } },
-      axisLabel: { color: soft, hideOverlap: true, formatter: (d: string) => d.slice(5).replace("-", "/"), interval: Math.max(0, Math.ceil(data.days.length / Math.max(3, width / 70)) - 1) },
+      axisLabel: { color: soft, hideOverlap: true, formatter: clock ? (d: string) => d : (d: string) => d.slice(5).replace("-", "/"), interval: Math.max(0, Math.ceil(data.days.length / Math.max(3, width / 70)) - 1) },
     },
     yAxis: {
       type: "value",
@@ -113,13 +113,14 @@ function option(data: Figures, unit: string, width: number): Option {
 function draw(figure: HTMLElement): () => void {
   const place = figure.querySelector<HTMLElement>(".canvas")!;
   const unit = figure.dataset["unit"] ?? "";
-  const data = read(figure);
+  const clock = figure.dataset["clock"] !== undefined; // its steps are shorter than a day
+  let data = read(figure);
   place.textContent = "";
   place.classList.add("drawn");
   const chart = init(place, null, { renderer: "canvas" });
   const redraw = () => {
     chart.resize();
-    chart.setOption(option(data, unit, place.clientWidth), { notMerge: true });
+    chart.setOption(option(data, unit, place.clientWidth, clock), { notMerge: true });
   };
   redraw();
   place.dataset["drawn"] = "1";
@@ -130,12 +131,16 @@ function draw(figure: HTMLElement): () => void {
     width = place.clientWidth;
     redraw();
   }).observe(place);
-  tools(figure, chart, data, unit);
+  figure.addEventListener("figures", () => {
+    data = read(figure);
+    redraw();
+  });
+  tools(figure, chart, () => data, unit, clock);
   return redraw;
 }
 
 /** tools shows the buttons that save the chart as a picture. */
-function tools(figure: HTMLElement, chart: EChartsType, data: Figures, unit: string): void {
+function tools(figure: HTMLElement, chart: EChartsType, data: () => Figures, unit: string, clock: boolean): void {
   const row = figure.querySelector<HTMLElement>("[data-chart-tools]");
   if (!row) return;
   row.hidden = false;
@@ -143,6 +148,6 @@ function tools(figure: HTMLElement, chart: EChartsType, data: Figures, unit: str
   const title = figure.querySelector("h2")?.textContent ?? "";
   row.addEventListener("click", (e) => {
     const kind = (e.target as HTMLElement).closest<HTMLElement>("[data-save]")?.dataset["save"];
-    if (kind) void import("./save.ts").then((m) => m.save(kind, { name, title, background: colour("--card"), ink: colour("--ink"), option: option(data, unit, 960), legend: data.series.map((s) => s.name), chart }));
+    if (kind) void import("./save.ts").then((m) => m.save(kind, { name, title, background: colour("--card"), ink: colour("--ink"), option: option(data(), unit, 960, clock), legend: data().series.map((s) => s.name), chart }));
   });
 }

@@ -11,6 +11,9 @@ if (charts.length > 0) {
   void import("./chart.ts").then((m) => m.drawAll(charts), () => charts.forEach(failed));
 }
 
+const live = document.querySelector<HTMLElement>("[data-refresh]");
+if (live) void import("./live.ts").then((m) => m.watch(live));
+
 const upload = document.querySelector<HTMLFormElement>("form[data-upload]");
 if (upload) void import("./upload.ts").then((m) => m.enhance(upload));
 
@@ -27,9 +30,16 @@ function keepZone(): void {
   if (!zone || zone === root.dataset["zone"]) return;
   document.cookie = `tz=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
   const format = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short", timeZone: zone });
+  const parts = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone: zone });
   for (const t of document.querySelectorAll<HTMLTimeElement>("time[data-at]")) {
     const at = new Date(t.dateTime);
     if (!Number.isNaN(at.valueOf())) t.textContent = format.format(at);
+  }
+  // Times that are shown in part stay as long as they were: 09:30, 09:30:05, 11/22 09:30.
+  for (const t of document.querySelectorAll<HTMLTimeElement>("time[data-clock]")) {
+    const full = parts.format(new Date(t.dateTime)); // 2026-11-22 09:30:05
+    const form = t.textContent.trim();
+    t.textContent = /^\d+-/.test(form) ? full : form.includes("/") ? full.slice(5, 16).replace("-", "/") : full.slice(11, 11 + form.length);
   }
   const stated = document.querySelector("[data-zone-name]");
   if (stated) stated.textContent = zone;

@@ -7,6 +7,11 @@ const textures: Record<string, Omit<Decal, "color">> = {
   forwarder: { symbol: "circle", symbolSize: 0.7, dashArrayX: [[6, 6], [0, 6, 6, 0]], dashArrayY: [6, 0] },
   unknown: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [1.5, 5] },
   spoof: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [1.5, 4], rotation: Math.PI / 4 },
+  // What the gateway found, and what it did.
+  fail: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [1.5, 4], rotation: Math.PI / 4 },
+  nopolicy: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [1.5, 5] },
+  marked: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [1.5, 5] },
+  trouble: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [2, 4], rotation: -Math.PI / 4 },
   quarantine: { symbol: "circle", symbolSize: 0.7, dashArrayX: [[6, 6], [0, 6, 6, 0]], dashArrayY: [6, 0] },
   reject: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [1.5, 4], rotation: Math.PI / 4 },
 };
