@@ -41,6 +41,8 @@ type Options struct {
 
 	open func(path string) (storage, error) // a segment; for tests of faults
 	busy time.Duration                      // how long to wait for a locked day file
+	// still moves entries when Flush asks for it only.
+	still bool
 }
 
 const (

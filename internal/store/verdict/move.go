@@ -122,6 +122,10 @@ func (m *mover) run() {
 	defer pause.Stop()
 	// waiting: something is there to move, and the pause is on.
 	waiting := false
+	hurrying := l.hurrying
+	if l.o.still {
+		waiting, hurrying = true, nil
+	}
 	for {
 		moving := l.moving
 		if waiting {
@@ -140,7 +144,7 @@ func (m *mover) run() {
 		case <-moving:
 			pause.Reset(moveEvery)
 			waiting = true
-		case <-l.hurrying:
+		case <-hurrying:
 			if m.pass(ctx) != nil {
 				pause.Reset(retryAfter)
 				waiting = true
