@@ -102,6 +102,7 @@ func (f *Failures) take() []*leaving {
 				l.id += k.report.Arrived.String()
 			}
 			out = append(out, l)
+			f.leaving++
 			k.report, k.record, k.due = nil, nil, now.Add(f.o.Repeat)
 		}
 	}
