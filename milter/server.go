@@ -17,7 +17,7 @@ import (
 // Limits bound what a peer may cost. A zero field means its default.
 type Limits struct {
 	Frame    int           // octets of a frame's data; default 1 MiB: Postfix sends fields of up to its header_size_limit, 100 KiB
-	Sessions int           // at a time; default 4096; further ones wait in the kernel's queue
+	Sessions int           // at a time; default 4096; further ones wait for one to end
 	Idle     time.Duration // between two commands of the MTA; default 7210 s, libmilter's, as an SMTP client may be slow
 	Read     time.Duration // from a frame's first octets to its last; default 1 min
 	Reply    time.Duration // writing an answer; default 1 min
@@ -77,6 +77,7 @@ type Server struct {
 	running   sync.WaitGroup
 
 	open, total, messages, breaches atomic.Int64
+	full                            atomic.Int64 // when it was said last that no more sessions are taken (Unix seconds)
 }
 
 // Stats counts since the start; Sessions is as of now.
@@ -124,14 +125,8 @@ func (srv *Server) Listen(ln net.Listener) error {
 		srv.mu.Unlock()
 	}()
 	for pause := time.Duration(0); ; {
-		select {
-		case srv.slots <- struct{}{}:
-		case <-srv.stop:
-			return nil
-		}
 		conn, err := ln.Accept()
 		if err != nil {
-			<-srv.slots
 			if srv.draining.Load() {
 				return nil
 			}
@@ -149,11 +144,29 @@ func (srv *Server) Listen(ln net.Listener) error {
 			continue
 		}
 		pause = 0
-		if !srv.add(conn) {
-			<-srv.slots
+		if !srv.room() || !srv.add(conn) {
 			conn.Close()
 			return nil
 		}
+	}
+}
+
+// room waits until there may be one more session; false: no more.
+func (srv *Server) room() bool {
+	select {
+	case srv.slots <- struct{}{}:
+		return true
+	default:
+	}
+	now := time.Now().Unix()
+	if said := srv.full.Load(); now-said >= 60 && srv.full.CompareAndSwap(said, now) {
+		srv.report(fmt.Errorf("milter: all %d sessions are in use: further connections wait", srv.limits.Sessions))
+	}
+	select {
+	case srv.slots <- struct{}{}:
+		return true
+	case <-srv.stop:
+		return false
 	}
 }
 
@@ -167,6 +180,7 @@ func passing(err error) bool {
 	return false
 }
 
+// add starts a session for which there is room.
 func (srv *Server) add(conn net.Conn) bool {
 	s := &Session{srv: srv, conn: conn}
 	l := &srv.limits
@@ -175,6 +189,7 @@ func (srv *Server) add(conn net.Conn) bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	if srv.draining.Load() {
+		<-srv.slots
 		return false
 	}
 	srv.sessions[s] = struct{}{}
@@ -207,7 +222,7 @@ func (srv *Server) run(s *Session) {
 		srv.breaches.Add(1)
 	}
 	switch {
-	case err == nil, errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, ErrShutdown):
+	case err == nil, errors.Is(err, io.EOF), errors.Is(err, ErrShutdown), s.left:
 	case srv.draining.Load() && (errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled)):
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		srv.report(fmt.Errorf("milter: the peer was silent for too long: %w", err))

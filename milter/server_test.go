@@ -162,11 +162,12 @@ func TestLimits(t *testing.T) {
 		{"long HELO", frames("H" + strings.Repeat("x", 200) + "\x00"), "at most 100"},
 		{"long macros", frames("DMi\x00" + strings.Repeat("x", 200) + "\x00"), "more than 100"},
 		{"end in a frame", frames("Q")[:4], "unexpected EOF"},
+		{"end in a message", frames("M<a@b>\x00"), "without a goodbye"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			conn := raw(t, address)
 			conn.Write(append(hello(stepAll), tt.send...))
-			if strings.HasPrefix(tt.name, "end in") {
+			if strings.HasPrefix(tt.name, "end in ") {
 				conn.(*net.UnixConn).CloseWrite()
 			}
 			if err := <-errs; !strings.Contains(err.Error(), tt.want) {
@@ -174,6 +175,18 @@ func TestLimits(t *testing.T) {
 			}
 			io.Copy(io.Discard, conn) // is closed
 		})
+	}
+	// Between messages nothing is lost, and nothing said.
+	for _, send := range [][]byte{nil, hello(stepAll), append(hello(stepAll), frames("Hx\x00")...)} {
+		conn := raw(t, address)
+		conn.Write(send)
+		conn.(*net.UnixConn).CloseWrite()
+		io.Copy(io.Discard, conn)
+	}
+	select {
+	case err := <-errs:
+		t.Errorf("reported: %v", err)
+	default:
 	}
 	if n := srv.Stats().ProtocolErrors; n != 5 {
 		t.Errorf("%d protocol errors", n)
@@ -221,7 +234,8 @@ func TestPanic(t *testing.T) {
 }
 
 func TestSessionsLimit(t *testing.T) {
-	srv := &Server{Limits: Limits{Sessions: 2}, Serve: each(func(*Session, Event) error { return nil })}
+	full := make(chan error, 10)
+	srv := &Server{Limits: Limits{Sessions: 2}, OnError: func(err error) { full <- err }, Serve: each(func(*Session, Event) error { return nil })}
 	address := serve(t, srv)
 	a, b := dial(t, address, ClientOptions{}), dial(t, address, ClientOptions{})
 	third := make(chan error, 1)
@@ -236,6 +250,9 @@ func TestSessionsLimit(t *testing.T) {
 	case err := <-third:
 		t.Fatalf("a third session: %v", err)
 	case <-time.After(50 * time.Millisecond):
+	}
+	if err := <-full; !strings.Contains(err.Error(), "all 2 sessions") {
+		t.Error(err)
 	}
 	a.Close()
 	if err := <-third; err != nil {

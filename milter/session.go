@@ -56,15 +56,17 @@ type Session struct {
 	heldTo  []byte
 	ending  bool // EndOfMessage comes after its last piece of body
 	skipped bool // Skip was said
+	left    bool // the peer closed the connection between messages
 
 	mu   sync.Mutex
 	idle bool // waiting between messages: may be closed
 }
 
 // Next answers the event at hand with Continue, if an answer is due, and
-// returns the next one. io.EOF means that the MTA said goodbye, and ErrShutdown
-// that the server is shutting down; any other error that the connection is of
-// no use any more. A message in progress is over then.
+// returns the next one. io.EOF means that the MTA said goodbye (SMFIC_QUIT), and
+// ErrShutdown that the server is shutting down; any other error that the
+// connection is lost or broken, or was closed without a goodbye. A message in
+// progress is over then.
 func (s *Session) Next() (Event, error) {
 	if s.err != nil {
 		return Event{}, s.err
@@ -111,6 +113,13 @@ func (s *Session) next() (Event, bool, error) {
 	if command == 0 {
 		var err error
 		if command, data, err = s.frame(); err != nil {
+			if err == io.EOF {
+				// Nothing is lost between messages, nor by who looks whether
+				// somebody listens; but whether the last answer was read is
+				// not known.
+				s.left = s.at == 0
+				err = fmt.Errorf("milter: the peer closed the connection without a goodbye: %w", io.ErrUnexpectedEOF)
+			}
 			return Event{}, false, err
 		}
 	}
