@@ -208,7 +208,7 @@ func (c *connection) send(ctx context.Context, mail Mail) error {
 	case errors.As(err, &local):
 		c.broken = true // a message half sent must not be ended
 		return local.error
-	case !errors.As(err, &reply):
+	case !errors.As(err, &reply) || reply.Code < 400 || reply.Code > 599:
 		c.broken = true
 		return &MailError{Reply: "the connection to the mail server broke: " + err.Error(), Err: err}
 	}
