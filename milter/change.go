@@ -34,7 +34,7 @@ func (s *Session) ask(frame func(b []byte) []byte) error {
 	s.out = b
 	if n := len(b) - before - lead; n > MaxChunk {
 		s.out = b[:before]
-		return fmt.Errorf("milter: a change of %d octets: an MTA takes at most %d", n, MaxChunk)
+		return malformed("milter: a change of %d octets: an MTA takes at most %d", n, MaxChunk)
 	}
 	if len(s.out) >= flushAt {
 		if err := s.flush(); err != nil {
@@ -57,7 +57,7 @@ func (s *Session) InsertHeader(index int, name, value string) error {
 		return err
 	}
 	if index < 0 || index > 1<<30 {
-		return fmt.Errorf("milter: index %d of a header field: want 0 or more", index)
+		return malformed("milter: index %d of a header field: want 0 or more", index)
 	}
 	return s.field(repInsertHeader, index, name, value)
 }
@@ -82,7 +82,7 @@ func (s *Session) ChangeHeader(index int, name, value string) error {
 		return err
 	}
 	if index < 1 || index > 1<<30 {
-		return fmt.Errorf("milter: index %d of a header field: want 1 or more", index)
+		return malformed("milter: index %d of a header field: want 1 or more", index)
 	}
 	return s.field(repChangeHeader, index, name, value)
 }
@@ -99,7 +99,7 @@ func (s *Session) field(code byte, index int, name, value string) error {
 	}
 	value, err := fieldValue(value)
 	if err != nil {
-		return fmt.Errorf("milter: value of %s: %w", name, err)
+		return malformed("milter: value of %s: %v", name, err)
 	}
 	return s.ask(func(b []byte) []byte {
 		b, at := begin(b, code)
@@ -124,11 +124,11 @@ func (s *Session) field(code byte, index int, name, value string) error {
 // fieldName takes the characters of RFC 5322 §2.2.
 func fieldName(s string) error {
 	if s == "" || len(s) > 998 {
-		return fmt.Errorf("milter: name of a header field of %d octets: want 1 to 998", len(s))
+		return malformed("milter: name of a header field of %d octets: want 1 to 998", len(s))
 	}
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c >= 0x7f || c == ':' {
-			return fmt.Errorf("milter: name of a header field has the octet %#02x at %d", c, i)
+			return malformed("milter: name of a header field has the octet %#02x at %d", c, i)
 		}
 	}
 	return nil
@@ -186,7 +186,7 @@ func (s *Session) Quarantine(reason string) error {
 		return err
 	}
 	if reason == "" || strings.ContainsAny(reason, "\x00\r\n") {
-		return fmt.Errorf("milter: reason of a quarantine %q: want one line of text", reason)
+		return malformed("milter: reason of a quarantine %q: want one line of text", reason)
 	}
 	return s.ask(func(b []byte) []byte { return AppendFrame(b, repQuarantine, reason, "\x00") })
 }
@@ -218,7 +218,7 @@ func (s *Session) envelope(code byte, a Action, address string, params []string)
 	}
 	all := strings.Join(params, " ")
 	if strings.ContainsAny(address, "\x00\r\n") || strings.ContainsAny(all, "\x00\r\n") {
-		return fmt.Errorf("milter: address %q: NUL, CR and LF have no place in it", address)
+		return malformed("milter: address %q: NUL, CR and LF have no place in it", address)
 	}
 	if !strings.HasPrefix(address, "<") {
 		address = "<" + address + ">"

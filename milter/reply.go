@@ -1,7 +1,6 @@
 package milter
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -72,7 +71,7 @@ func (s *Session) Reply(r Response) error {
 			r.Do = Custom
 		}
 	}
-	if s.ending && s.now == Body {
+	if s.ending && s.now == Body && !s.silent(Body) {
 		// The last piece came with the end: its answer is the message's.
 		if r.Do == Continue || r.Do == Skip {
 			return nil
@@ -124,17 +123,17 @@ func (r Response) fits(at Kind, steps Step) error {
 	case Discard:
 		// Postfix gives up a filter that discards a connection.
 		if at == Connect || at == Helo || at == Unknown {
-			return fmt.Errorf("milter: discard is no answer to %s: there is no message", at)
+			return malformed("milter: discard is no answer to %s: there is no message", at)
 		}
 	case Skip:
 		if at != Body {
-			return fmt.Errorf("milter: skip is no answer to %s: it ends the body", at)
+			return malformed("milter: skip is no answer to %s: it ends the body", at)
 		}
 		if steps&CanSkip == 0 {
 			return ErrNotOffered
 		}
 	default:
-		return fmt.Errorf("milter: %s is no verdict", r.Do)
+		return malformed("milter: %s is no verdict", r.Do)
 	}
 	return nil
 }
@@ -155,25 +154,25 @@ func (r Response) ends(at Kind) bool {
 // as a format, so that "%" is doubled (smfi_setreply).
 func (r Response) append(b []byte) ([]byte, error) {
 	if r.Code < 400 || r.Code > 599 {
-		return b, fmt.Errorf("milter: reply code %d: want 400 to 599", r.Code)
+		return b, malformed("milter: reply code %d: want 400 to 599", r.Code)
 	}
 	enhanced := r.Enhanced
 	if enhanced == "" {
 		enhanced = strconv.Itoa(r.Code/100) + ".7.1"
 	}
 	if !enhancedCode(enhanced, byte('0'+r.Code/100)) {
-		return b, fmt.Errorf("milter: enhanced code %q: want %d, a dot, a number, a dot and a number, as the reply is a %d (RFC 3463 §2)", enhanced, r.Code/100, r.Code)
+		return b, malformed("milter: enhanced code %q: want %d, a dot, a number, a dot and a number, as the reply is a %d (RFC 3463 §2)", enhanced, r.Code/100, r.Code)
 	}
 	lines := r.Text
 	if len(lines) == 0 {
 		lines = []string{"Command rejected"}
 	}
 	if len(lines) > maxReplyLines {
-		return b, fmt.Errorf("milter: reply of %d lines: at most %d are taken", len(lines), maxReplyLines)
+		return b, malformed("milter: reply of %d lines: at most %d are taken", len(lines), maxReplyLines)
 	}
 	for i, line := range lines {
 		if len(line) > maxReplyLine {
-			return b, fmt.Errorf("milter: line %d of a reply has %d octets: at most %d are taken", i+1, len(line), maxReplyLine)
+			return b, malformed("milter: line %d of a reply has %d octets: at most %d are taken", i+1, len(line), maxReplyLine)
 		}
 		between := byte('-')
 		if i == len(lines)-1 {
@@ -186,7 +185,7 @@ func (r Response) append(b []byte) ([]byte, error) {
 		for j := range len(line) {
 			c := line[j]
 			if c < ' ' || c > '~' {
-				return b, fmt.Errorf("milter: line %d of a reply has the octet %#02x at %d: printable ASCII alone is taken (RFC 5321 §4.2)", i+1, c, j)
+				return b, malformed("milter: line %d of a reply has the octet %#02x at %d: printable ASCII alone is taken (RFC 5321 §4.2)", i+1, c, j)
 			}
 			if c == '%' {
 				b = append(b, '%')

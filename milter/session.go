@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Errors of a session's methods. Those of the connection end the session;
-// those of a wrong call do not, and nothing was sent then.
+// Errors of a session's methods. ErrAnswered, ErrNoReply, ErrNotOffered, ErrForm
+// and ErrTooEarly are of a wrong call: nothing was sent, the session goes on,
+// and the event at hand still waits for its answer. All others end the session.
 var (
 	// ErrShutdown ends a session that is between messages while the server
 	// shuts down.
@@ -23,9 +24,20 @@ var (
 	ErrNoReply = errors.New("milter: the MTA waits for no answer here; name the event in Offer.Answers")
 	// ErrNotOffered: the MTA does not let the filter do that.
 	ErrNotOffered = errors.New("milter: the MTA does not offer this action")
+	// ErrForm: what was asked cannot be said in the protocol, or the event does
+	// not take that answer; the error's text says what is wrong.
+	ErrForm = errors.New("milter: wrong form")
 	// ErrTooEarly: a message is changed at its end only.
 	ErrTooEarly = errors.New("milter: messages are changed at EndOfMessage only")
 )
+
+// formError says what is wrong with the arguments of a call.
+type formError string
+
+func (e formError) Error() string        { return string(e) }
+func (e formError) Is(target error) bool { return target == ErrForm }
+
+func malformed(format string, args ...any) error { return formError(fmt.Sprintf(format, args...)) }
 
 // Session is one connection of an MTA. It belongs to the goroutine that runs
 // Server.Serve. Events come in the order of Kind's constants: a message begins

@@ -245,6 +245,61 @@ func TestReplies(t *testing.T) {
 	}
 }
 
+// TestForm asks for what cannot be said: the message goes on.
+func TestForm(t *testing.T) {
+	address := serve(t, &Server{Offer: Offer{Actions: actAll &^ ActSetMacros}, OnError: func(err error) { t.Error(err) },
+		Serve: each(func(s *Session, ev Event) error {
+			if ev.Kind != EndOfMessage {
+				return nil
+			}
+			for i, err := range []error{
+				s.InsertHeader(-1, "X", "y"), s.InsertHeader(0, "", "y"), s.InsertHeader(0, "X:", "y"), s.InsertHeader(0, "X Y", "y"),
+				s.InsertHeader(0, "X", "a\r\nb"), s.AddHeader("X", "a\n"), s.AddHeader("X", "a\rb"), s.AddHeader("X", "a\x00"), s.AddHeader("X", strings.Repeat("x", 70000)),
+				s.ChangeHeader(0, "X", "y"), s.DeleteHeader(0, "X"), s.Quarantine(""), s.Quarantine("a\nb"), s.AddRcpt("a\r\nb"), s.ChangeFrom("a", "b\n"),
+				s.Reply(Response{Code: 200}), s.Reply(Response{Do: Skip}), s.Reply(Response{Do: 'x'}),
+			} {
+				if !errors.Is(err, ErrForm) {
+					t.Errorf("%d: %v", i, err)
+				}
+			}
+			return s.AddHeader("X", "y")
+		})})
+	for range 2 {
+		c := dial(t, address, ClientOptions{})
+		o, err := c.Send(context.Background(), example())
+		if err != nil || len(o.Changes) != 1 || o.Response.Do != Continue {
+			t.Errorf("outcome %+v, %v", o, err)
+		}
+	}
+	// Nothing that was not negotiated.
+	few := serve(t, &Server{Offer: Offer{Actions: actAll &^ ActSetMacros}, OnError: func(err error) { t.Error(err) }, Serve: each(func(s *Session, ev Event) error {
+		if ev.Kind != EndOfMessage {
+			if err := s.Reply(Response{Do: Accept}); !errors.Is(err, ErrNoReply) {
+				t.Errorf("reply at %s: %v", ev.Kind, err)
+			}
+			return nil
+		}
+		for i, err := range []error{s.ChangeHeader(1, "X", "y"), s.Quarantine("x"), s.ReplaceBody(strings.NewReader("")), s.AddRcpt("a@b"), s.AddRcpt("a@b", "c"), s.DeleteRcpt("a@b"), s.ChangeFrom("a@b")} {
+			if !errors.Is(err, ErrNotOffered) {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+		if err := s.Reply(Response{Do: Accept}); err != nil {
+			return err
+		}
+		if err := s.Reply(Response{}); !errors.Is(err, ErrAnswered) && err != nil {
+			t.Errorf("second reply: %v", err)
+		}
+		if err := s.AddHeader("X", "y"); !errors.Is(err, ErrAnswered) {
+			t.Errorf("change behind the reply: %v", err)
+		}
+		return nil
+	})})
+	if o, err := dial(t, few, ClientOptions{Actions: ActAddHeader}).Send(context.Background(), example()); err != nil || o.Response.Do != Accept {
+		t.Errorf("outcome %+v, %v", o, err)
+	}
+}
+
 // TestVerdicts lets the filter decide at each step.
 func TestVerdicts(t *testing.T) {
 	all := []Kind{Connect, Helo, Mail, Rcpt, Data, HeaderField, EndOfHeader, Body, EndOfMessage}
