@@ -18,6 +18,7 @@ import (
 type gate struct {
 	w            *world
 	name         string
+	id           string // its authserv-id; receiver unless set
 	dir          string // its configuration, data and log
 	socket       string
 	http         string // HOST:PORT
@@ -52,7 +53,11 @@ func (g *gate) configure(own string, sections ...string) error {
 			return err
 		}
 	}
-	text := fmt.Sprintf("gateway:\n  authserv_id: %s\n  socket: {mode: \"0666\"}\n  http: %s\n", receiver, g.http) +
+	id := g.id
+	if id == "" {
+		id = receiver
+	}
+	text := fmt.Sprintf("gateway:\n  authserv_id: %s\n  socket: {mode: \"0666\"}\n  http: %s\n", id, g.http) +
 		strings.TrimPrefix(own, "\n") + strings.Join(sections, "")
 	return os.WriteFile(filepath.Join(g.dir, "sekimori.yaml"), []byte(text), 0o644)
 }

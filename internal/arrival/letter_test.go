@@ -97,7 +97,7 @@ func (l *letter) from(client, mailFrom string) mailserver.Letter {
 	if host == "" {
 		host = "mail.other.example"
 	}
-	return mailserver.Letter{Client: netip.MustParseAddr(client), Helo: host, From: mailFrom, Rcpt: []string{"reader@receiver.example"}, Data: l.bytes()}
+	return mailserver.Letter{Client: addr(client), Helo: host, From: mailFrom, Rcpt: []string{"reader@receiver.example"}, Data: l.bytes()}
 }
 
 func mustName(s string) domain.Name {
@@ -107,3 +107,5 @@ func mustName(s string) domain.Name {
 	}
 	return n
 }
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }

@@ -3,6 +3,7 @@
 package arrival
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,7 +15,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"sekimori/internal/cli"
+	"sekimori/internal/locale"
 	"sekimori/internal/mailserver"
 	"sekimori/internal/nameserver"
 	"sekimori/internal/require"
@@ -30,6 +34,7 @@ type world struct {
 	program string
 	dns     *nameserver.Servers
 	postfix *mailserver.Server
+	far     *mailserver.Server // of other organisations: gets our reports
 	gates   map[string]*gate
 }
 
@@ -40,6 +45,9 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if ahead, ok := os.LookupEnv(clockEnv); ok {
+		os.Exit(verbAhead(ahead))
+	}
 	status := m.Run()
 	shared.close()
 	os.Exit(status)
@@ -136,7 +144,17 @@ func (w *world) open(root string) error {
 		}
 	})
 	wg.Go(func() {
-		w.postfix, errs[2] = mailserver.Start(mailserver.Options{Hostname: receiver, Domains: []string{"receiver.example"}, Services: services})
+		w.gates["far"] = w.newGate("far")
+		w.gates["far"].id = "mx.far.example"
+		reported := reportedDomains()
+		if w.far, errs[2] = mailserver.Start(mailserver.Options{Hostname: "mx.far.example", Domains: reported, Milters: []string{w.gates["far"].milter()}}); errs[2] != nil {
+			return
+		}
+		routes := map[string]string{}
+		for _, d := range reported {
+			routes[d] = w.far.Address(mailserver.Main)
+		}
+		w.postfix, errs[2] = mailserver.Start(mailserver.Options{Hostname: receiver, Domains: []string{"receiver.example"}, Services: services, Routes: routes})
 	})
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -168,8 +186,10 @@ func (w *world) close() {
 	for _, g := range w.gates {
 		g.kill()
 	}
-	if w.postfix != nil {
-		w.postfix.Stop()
+	for _, s := range []*mailserver.Server{w.postfix, w.far} {
+		if s != nil {
+			s.Stop()
+		}
 	}
 	if w.dns != nil {
 		w.dns.Close()
@@ -182,14 +202,45 @@ func (w *world) close() {
 // run runs a verb of the program and returns its standard output.
 func (w *world) run(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), w.program, args...)
-	var said strings.Builder
-	cmd.Stderr = &said
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("sekimori %s: %v: %s", strings.Join(args, " "), err, &said)
+	out, status, said := ran(exec.CommandContext(t.Context(), w.program, args...))
+	if status != 0 {
+		t.Fatalf("sekimori %s: status %d: %s", strings.Join(args, " "), status, said)
 	}
-	return string(out)
+	return out
+}
+
+// ran runs a command to its end.
+func ran(cmd *exec.Cmd) (out string, status int, said string) {
+	var o, e strings.Builder
+	cmd.Stdout, cmd.Stderr = &o, &e
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		return "", -1, err.Error()
+	}
+	return o.String(), cmd.ProcessState.ExitCode(), e.String()
+}
+
+// clockEnv has this test's own program run a verb, with a clock that is ahead.
+const clockEnv = "SEKIMORI_TEST_CLOCK_AHEAD"
+
+// ahead is the program as a command, in a process whose clock is ahead.
+func ahead(by time.Duration, args ...string) *exec.Cmd {
+	self, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), clockEnv+"="+by.String())
+	return cmd
+}
+
+func verbAhead(by string) int {
+	d, err := time.ParseDuration(by)
+	if err != nil {
+		return -1
+	}
+	dir, _ := os.Getwd()
+	return cli.Run(context.Background(), cli.Env{Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Dir: dir, Lang: locale.English,
+		Now: func() time.Time { return time.Now().Add(d) }})
 }
 
 func freePort() (string, error) {

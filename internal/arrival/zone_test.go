@@ -81,6 +81,19 @@ var owners = []struct {
 	{"loop", "v=DMARC1; p=reject", "include:loop.example -all", false},
 }
 
+// ordinary is how many domains there are beside them, d0 and so on, that ask
+// for reports.
+const ordinary = 40
+
+// reportedDomains are those that reports may go to.
+func reportedDomains() []string {
+	all := []string{"bank.example", "city.example", "shop.example", "corp.example", "gov.example", "xn--fsqu00a.example", "collector.example", "both.example"}
+	for i := range ordinary {
+		all = append(all, fmt.Sprintf("d%d.example", i))
+	}
+	return all
+}
+
 // zones writes the zone files.
 func (w *world) zones() (map[string]string, error) {
 	published := map[string]string{}
@@ -106,7 +119,14 @@ func (w *world) zones() (map[string]string, error) {
 			}
 		}
 	}
-	// What others may not be told: bank's reports may go to receiver.example.
+	for i := range ordinary {
+		text += fmt.Sprintf("d%[1]d TXT \"v=spf1 ip4:%[2]s -all\"\n_dmarc.d%[1]d TXT \"v=DMARC1; p=quarantine; rua=mailto:dmarc@d%[1]d.example\"\nd%[1]d A 192.0.2.1\n", i, bankMail)
+	}
+	// Reports to others go only where they agree (RFC 9990 §4).
+	text += "agreed TXT \"v=spf1 ip4:" + bankMail + " -all\"\n_dmarc.agreed TXT \"v=DMARC1; p=none; rua=mailto:agreed@collector.example\"\n" +
+		"agreed.example._report._dmarc.collector TXT \"v=DMARC1\"\n" +
+		"unasked TXT \"v=spf1 ip4:" + bankMail + " -all\"\n_dmarc.unasked TXT \"v=DMARC1; p=none; rua=mailto:unasked@collector.example\"\n" +
+		"both TXT \"v=spf1 ip4:" + bankMail + " -all\"\n_dmarc.both TXT \"v=DMARC1; p=none; rua=mailto:a@both.example,mailto:b@both.example\"\n"
 	path := filepath.Join(w.dir, "example.zone")
 	return map[string]string{"example.": path}, os.WriteFile(path, []byte(text), 0o644)
 }
