@@ -70,7 +70,7 @@ func (n *session) judge(a *arrival, v *check.Verdict) *outcome {
 	o.reply = d.reply(site, v)
 	if d.Action != verdict.Refuse && d.Action != verdict.TryAgain {
 		results := v.Results()
-		logo := n.indicator(a, v, &p, results)
+		logo := n.indicator(a, v, &p, d, results)
 		o.fields = append(make([]added, 0, 4), added{foreignFields[authResField], a.results(results)})
 		o.fields = append(o.fields, logo...)
 		if d.Action == verdict.Mark {

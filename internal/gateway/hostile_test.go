@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -208,10 +209,11 @@ func TestFaults(t *testing.T) {
 	m := good
 	m.text = signed(t, draft("info@bank.example"), "bank.example")
 	for _, where := range []string{"bank.example", "_dmarc.bank.example", "s1._domainkey.bank.example"} {
-		broken := true
+		var broken atomic.Bool
+		broken.Store(true)
 		var told []error
 		g := newGate(t, &blind{Resolver: z, fault: func(_ context.Context, name string) error {
-			if broken && name == where {
+			if broken.Load() && name == where {
 				panic("a bug")
 			}
 			return nil
@@ -220,7 +222,7 @@ func TestFaults(t *testing.T) {
 		if len(r.inserted) != 1 || r.inserted[0].value != "mx.example;\n\tdmarc=temperror" || r.reply.Do != milter.Continue || e.Action != verdict.Accept || e.DMARC != "temperror" || e.Policy != (verdict.Policy{}) || len(told) != 1 || !strings.Contains(told[0].Error(), "a bug") {
 			t.Errorf("%s: %+v %+v %v", where, r, e, told)
 		}
-		broken = false
+		broken.Store(false)
 		if _, e := g.one(t, m); e.DMARC != "pass" {
 			t.Errorf("%s: %s afterwards", where, e.DMARC)
 		}
