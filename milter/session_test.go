@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -67,7 +68,28 @@ func each(f func(s *Session, ev Event) error) func(context.Context, *Session) er
 }
 
 // transcript writes down what comes.
-type transcript struct{ bytes.Buffer }
+type transcript struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (w *transcript) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(p)
+}
+
+func (w *transcript) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.String()
+}
+
+func (w *transcript) Reset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.b.Reset()
+}
 
 func (w *transcript) note(s *Session, ev Event) {
 	switch ev.Kind {
@@ -306,7 +328,7 @@ func TestVerdicts(t *testing.T) {
 	for _, at := range all {
 		for _, do := range []Verdict{Accept, Reject, TempFail, Discard, Skip, Custom} {
 			t.Run(at.String()+" "+do.String(), func(t *testing.T) {
-				var fault error
+				faults := make(chan error, 1)
 				var seen transcript
 				answered := false
 				address := serve(t, &Server{Offer: Offer{Answers: all}, OnError: func(err error) { t.Error(err) },
@@ -318,7 +340,7 @@ func TestVerdicts(t *testing.T) {
 							if do == Custom {
 								r = Response{Code: 550, Enhanced: "5.7.1", Text: []string{"no"}}
 							}
-							fault = s.Reply(r)
+							faults <- s.Reply(r)
 						}
 						return nil
 					})})
@@ -329,6 +351,7 @@ func TestVerdicts(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				fault := <-faults
 				connection := at == Connect || at == Helo
 				if wrong := do == Skip && at != Body || do == Discard && connection; wrong != (fault != nil) {
 					t.Errorf("reply: %v", fault)
