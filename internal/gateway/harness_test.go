@@ -305,3 +305,17 @@ func (g *gate) one(t testing.TB, m mail) (result, *verdict.Entry) {
 	}
 	return r[0], g.book.entries[len(g.book.entries)-1]
 }
+
+// copied is a file with a mode that keys may have.
+func copied(t testing.TB, path string) string {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), filepath.Base(path))
+	if err := os.WriteFile(out, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
