@@ -96,7 +96,7 @@ func (m *mover) apply(ctx context.Context) (moved int64, err error) {
 			continue
 		}
 		day := dayOf(time.UnixMicro(it.at))
-		for b == nil || b.day != day {
+		for b == nil || b.day != day || b.closed {
 			// A day before the one at hand may be closed and lead here.
 			if m.closed[day] {
 				if day, err = nextDay(day); err != nil {

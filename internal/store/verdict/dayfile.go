@@ -215,6 +215,9 @@ func makeDay(ctx context.Context, dir, day string) error {
 		}
 	}
 	if err = errors.Join(err, db.Close()); err == nil {
+		err = os.Chmod(tmp, 0o600) // it holds personal data; SQLite's side files follow it
+	}
+	if err == nil {
 		// Closing has put everything into the file and removed the log of changes.
 		err = os.Rename(tmp, path)
 	}

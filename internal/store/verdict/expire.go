@@ -10,11 +10,14 @@ import (
 	"time"
 )
 
-// Expire deletes the files of days that are older than Options.Keep by the
+// Expire deletes the files of days that are older than Options.Keep (or SetKeep) by the
 // Log's clock, damaged ones that were set aside too, and returns how many.
 // Once a day, or an hour, is often enough.
 func (l *Log) Expire(ctx context.Context) (files int, err error) {
-	oldest := dayOf(l.o.Now().UTC().AddDate(0, 0, 1-l.o.Keep))
+	l.mu.Lock()
+	days := l.days
+	l.mu.Unlock()
+	oldest := dayOf(l.o.Now().UTC().AddDate(0, 0, 1-days))
 	names, err := os.ReadDir(l.dir)
 	if err != nil {
 		return 0, fmt.Errorf("expire verdicts: %w", err)

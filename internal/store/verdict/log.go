@@ -93,6 +93,7 @@ type Log struct {
 	outcomes []settled
 	segments []*segment // the oldest first; the mover takes the first away
 	closed   bool
+	days     int // Options.Keep, or what SetKeep said
 
 	// writing is held by who writes to the journal.
 	writing      sync.Mutex
@@ -150,7 +151,7 @@ func Open(dir string, o Options) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		dir: dir, journal: filepath.Join(dir, "journal"), o: o, seed: maphash.MakeSeed(), group: &group{},
+		dir: dir, journal: filepath.Join(dir, "journal"), o: o, days: o.Keep, seed: maphash.MakeSeed(), group: &group{},
 		settling: make(chan struct{}, 1), retrying: make(chan struct{}, 1),
 		moving: make(chan struct{}, 1), hurrying: make(chan struct{}, 1),
 		flushing: make(chan chan error), stop: make(chan struct{}),
@@ -376,6 +377,16 @@ func (l *Log) flush(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// SetKeep changes Options.Keep; 0 is the default.
+func (l *Log) SetKeep(days int) {
+	if days <= 0 {
+		days = defaultKeep
+	}
+	l.mu.Lock()
+	l.days = days
+	l.mu.Unlock()
 }
 
 // Close moves what can be moved within a few seconds, and ends the Log; what
