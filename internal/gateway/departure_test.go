@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ed25519"
@@ -256,6 +257,12 @@ func TestNotSigned(t *testing.T) {
 // TestNearest: a subdomain has its own keys, or those of the nearest domain
 // above it.
 func TestNearest(t *testing.T) {
+	idn := loadKeys(t, Key{signDomain(t, "例え.jp"), "s", makeKey(t, 256)})
+	for _, from := range []string{"taro@例え.jp", "taro@xn--r8jz45g.jp", "taro@部.例え.JP"} {
+		if fields, _ := signText(t, idn, onWire("From: "+from+"\n\nx\n")); len(fields) != 1 || !strings.Contains(fields[0], "d=xn--r8jz45g.jp;") {
+			t.Errorf("%s: %q", from, fields)
+		}
+	}
 	s := loadKeys(t,
 		Key{signDomain(t, "example.jp"), "s1", makeKey(t, 256)},
 		Key{signDomain(t, "dept.example.jp"), "s2", makeKey(t, 256)},
@@ -411,4 +418,43 @@ func BenchmarkSign(b *testing.B) {
 			}
 		})
 	}
+}
+
+// FuzzSign: whatever is signed verifies as it was handed over.
+func FuzzSign(f *testing.F) {
+	s := loadKeys(f, Key{signDomain(f, "example.jp"), "e", makeKey(f, 256)})
+	zone := zoneOfKeys(f, s)
+	for _, text := range departures {
+		f.Add([]byte(text))
+	}
+	f.Add([]byte("From:taro@example.jp\r\n \r\n\tx\r\nSubject:\r\n\r\nb"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		h, body, err := message.Read(bytes.NewReader(text), 0)
+		if err != nil {
+			return
+		}
+		whole, err := io.ReadAll(body)
+		if err != nil {
+			return
+		}
+		fields, err := s.Sign(h, bytes.NewReader(whole))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(fields) == 0 {
+			return
+		}
+		signed, ok := message.ParseField(fields[0])
+		if !ok {
+			t.Fatalf("no field: %q", fields[0])
+		}
+		r, err := (&dkim.Verifier{Resolver: zone}).Verify(context.Background(), append(message.Header{signed}, h...), bytes.NewReader(whole))
+		if err != nil || r[0].Status != dkim.Pass {
+			t.Errorf("%v, %v: %q", r, err, fields[0])
+		}
+		again, err := s.Sign(append(message.Header{signed}, h...), bytes.NewReader(whole))
+		if err != nil || len(again) != 0 {
+			t.Errorf("signed again: %q, %v", again, err)
+		}
+	})
 }

@@ -449,6 +449,10 @@ func TestFailureMTA(t *testing.T) {
 			_ = m.Write(&b)
 			h, _, _ := message.Read(&b, 0)
 			ids = append(ids, h.Get("Message-ID"))
+			// Killed now, it would not be sent a second time.
+			if kept, err := os.ReadFile(filepath.Join(w.dir, failuresFile)); err != nil || !strings.Contains(string(kept), `"example.com"`) {
+				t.Errorf("%s: noted %s, %v", what, kept, err)
+			}
 			if tries++; tries <= c.times {
 				return c.err
 			}
