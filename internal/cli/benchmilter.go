@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -259,7 +260,7 @@ func latencyOf(l *latencies) benchLatency {
 	return b
 }
 
-func newBenchResult(f *benchFlags, l *load, t *tally, took time.Duration) *benchResult {
+func newBenchResult(f *benchFlags, l *load, t *loadTally, took time.Duration) *benchResult {
 	r := &benchResult{Connect: l.addresses, Corpus: len(l.messages), Sessions: l.sessions, Reuse: l.reuse, Rate: f.rate,
 		Messages: t.latency.n, Seconds: took.Seconds(), Octets: t.octets, Latency: latencyOf(&t.latency), Answers: t.answers,
 		Errors: t.errors, ErrorTexts: append([]string{}, t.samples...), Bare: t.bare, Unexpected: t.unexpected, Lacking: append([]string{}, t.lacking...)}
@@ -290,7 +291,9 @@ func (e *Env) printBench(w io.Writer, r *benchResult, l *load) {
 		add("late", "benchmilter.late", explain.Args{"rate": fmt.Sprintf("%g", r.Rate), "p50": ms(r.Late.P50), "p99": ms(r.Late.P99), "max": ms(r.Late.Max)})
 	}
 	var answers []string
-	for _, k := range slices.SortedFunc(maps.Keys(r.Answers), func(a, b string) int { return int(r.Answers[b] - r.Answers[a]) }) {
+	for _, k := range slices.SortedFunc(maps.Keys(r.Answers), func(a, b string) int {
+		return cmp.Or(cmp.Compare(r.Answers[b], r.Answers[a]), cmp.Compare(a, b))
+	}) {
 		answers = append(answers, k+" "+e.Lang.Int(r.Answers[k]))
 	}
 	add("answers", "benchmilter.answers", explain.Args{"answers": strings.Join(answers, " · ")})

@@ -72,8 +72,8 @@ func (l *latencies) quantile(q float64) time.Duration {
 	return l.max
 }
 
-// tally is what one session saw, or all of them together.
-type tally struct {
+// loadTally is what one session saw, or all of them together.
+type loadTally struct {
 	latency, late latencies
 	answers       map[string]int64
 	errors        int64
@@ -86,7 +86,7 @@ type tally struct {
 
 const benchSamples = 3
 
-func (t *tally) merge(o *tally) {
+func (t *loadTally) merge(o *loadTally) {
 	t.latency.merge(&o.latency)
 	t.late.merge(&o.late)
 	for k, n := range o.answers {
@@ -104,7 +104,7 @@ func (t *tally) merge(o *tally) {
 	t.octets += o.octets
 }
 
-func (t *tally) sample(to *[]string, s string) {
+func (t *loadTally) sample(to *[]string, s string) {
 	for _, have := range *to {
 		if have == s {
 			return
@@ -134,12 +134,12 @@ type load struct {
 // run sends until it is done or ctx ends, and returns what happened and how
 // long that took. With a rate a message's time counts from when it was due,
 // whether a session was free then or not.
-func (l *load) run(ctx context.Context) (*tally, time.Duration) {
-	tallies := make([]*tally, l.sessions)
+func (l *load) run(ctx context.Context) (*loadTally, time.Duration) {
+	tallies := make([]*loadTally, l.sessions)
 	var wg sync.WaitGroup
 	start := time.Now()
 	for i := range tallies {
-		t := &tally{answers: map[string]int64{}}
+		t := &loadTally{answers: map[string]int64{}}
 		tallies[i] = t
 		wg.Add(1)
 		go func() {
@@ -151,7 +151,7 @@ func (l *load) run(ctx context.Context) (*tally, time.Duration) {
 	}
 	wg.Wait()
 	took := time.Since(start) - time.Duration(l.begun.Load())
-	all := &tally{answers: map[string]int64{}}
+	all := &loadTally{answers: map[string]int64{}}
 	for _, t := range tallies {
 		all.merge(t)
 	}
@@ -161,7 +161,7 @@ func (l *load) run(ctx context.Context) (*tally, time.Duration) {
 // sessionOfLoad is one of the sessions at a time.
 type sessionOfLoad struct {
 	*load
-	tally   *tally
+	tally   *loadTally
 	clients []*milter.Client
 	body    bytes.Reader
 }
@@ -231,7 +231,7 @@ func (w *sessionOfLoad) run(ctx context.Context, start time.Time) {
 }
 
 // compare looks for what is expected in the fields that were added.
-func (t *tally) compare(m *benchMessage, added string) {
+func (t *loadTally) compare(m *benchMessage, added string) {
 	if added == "" {
 		t.bare++
 	}
