@@ -82,6 +82,7 @@ func newGateway(e *Env) *cobra.Command {
 		}
 		return k.Run(cmd.Context())
 	}
+	cmd.AddCommand(newGatewayFind(e))
 	e.asParent(cmd)
 	return cmd
 }

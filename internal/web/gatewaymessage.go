@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sekimori/explain"
+	"sekimori/internal/locale"
 	"sekimori/internal/store/verdict"
 	"sekimori/report/aggregate"
 )
@@ -54,7 +55,7 @@ func (s *server) gatewayMessage(w http.ResponseWriter, r *http.Request, p *page)
 	v := &gatewayMessageView{Line: messageLineOf(p, &e), Steps: e.Why, Took: tookOf(p.Lang, e.Took), Local: e.Record.Reasons}
 	v.judge(p, &e)
 	v.Results = resultsOf(&e)
-	v.Sender = adviceOf(p, &e)
+	v.Sender = MessageAdvice(p.Lang, &e)
 	if e.Rule.Code != "" {
 		v.Rule = p.Lang.Step(e.Rule)
 	}
@@ -62,7 +63,7 @@ func (s *server) gatewayMessage(w http.ResponseWriter, r *http.Request, p *page)
 		v.PolicyName = "_dmarc." + e.Policy.Domain
 		v.Asks = p.text("webgateway.message.asks."+wishOf(&e), "domain", e.Policy.Domain)
 	}
-	if e.Action == verdict.Quarantine && queueID(e.QueueID) {
+	if e.Action == verdict.Quarantine && QueueID(e.QueueID) {
 		v.Release, v.Delete = "postsuper -H "+e.QueueID, "postsuper -d "+e.QueueID
 	}
 	keep := 30
@@ -77,41 +78,48 @@ func (s *server) gatewayMessage(w http.ResponseWriter, r *http.Request, p *page)
 	return nil
 }
 
-// queueID reports whether s may stand in a command: letters and digits, as the
+// QueueID reports whether s may stand in a command: letters and digits, as the
 // queue ids of Postfix and Sendmail are.
-func queueID(s string) bool {
+func QueueID(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
 }
 
 // judge answers the question of the page: what was done, and why.
 func (v *gatewayMessageView) judge(p *page, e *verdict.Entry) {
+	v.Tone = map[verdict.Action]string{verdict.Accept: "good", verdict.Mark: "warn", verdict.Quarantine: "warn", verdict.Refuse: "bad", verdict.TryAgain: "warn"}[e.Action]
+	if e.DMARC == "fail" && e.Action == verdict.Accept {
+		v.Tone = "warn"
+	}
+	v.Answer, v.Evidence = MessageAnswer(p.Lang, e)
+}
+
+// MessageAnswer says in a sentence what was done with a message, and in
+// another why.
+func MessageAnswer(l locale.Lang, e *verdict.Entry) (answer, because string) {
 	from := e.Record.HeaderFrom
 	if from == "" {
 		from = e.From
 	}
 	if from == "" {
-		from = p.text("webgateway.message.nobody")
+		from = textOf(l, "webgateway.message.nobody")
 	}
-	v.Tone = map[verdict.Action]string{verdict.Accept: "good", verdict.Mark: "warn", verdict.Quarantine: "warn", verdict.Refuse: "bad", verdict.TryAgain: "warn"}[e.Action]
-	v.Answer = p.text("webgateway.message.did."+string(e.Action), "from", from)
-	because := "none"
+	reason := "none"
 	switch {
 	case e.Rule.Code != "":
-		because = "rule"
+		reason = "rule"
 	case e.DMARC == "pass", e.DMARC == "fail", e.DMARC == "temperror", e.DMARC == "permerror":
-		because = e.DMARC
+		reason = e.DMARC
 	case e.DMARC == "":
-		because = "own"
+		reason = "own"
 	}
-	v.Evidence = p.text("webgateway.message.because."+because, "from", from)
-	if v.Line.Other {
-		v.Evidence += p.text("webgateway.message.monitor", "action", p.text("webgateway.would."+string(e.Asked)))
+	answer = textOf(l, "webgateway.message.did."+string(e.Action), "from", from)
+	because = textOf(l, "webgateway.message.because."+reason, "from", from)
+	if e.Asked != "" && e.Asked != e.Action {
+		because += textOf(l, "webgateway.message.monitor", "action", textOf(l, "webgateway.would."+string(e.Asked)))
 	} else if e.DMARC == "fail" && e.Action == verdict.Accept && e.Rule.Code == "" && wishOf(e) == "none" {
-		v.Evidence += p.text("webgateway.message.nothing-asked")
+		because += textOf(l, "webgateway.message.nothing-asked")
 	}
-	if e.DMARC == "fail" && e.Action == verdict.Accept {
-		v.Tone = "warn"
-	}
+	return answer, because
 }
 
 // wishOf is the policy that the record in force asks for, roughly: which of
@@ -163,13 +171,13 @@ func resultsOf(e *verdict.Entry) []resultLine {
 	return out
 }
 
-// adviceOf is what whoever runs the sender's mail can do so that the next
+// MessageAdvice is what whoever runs the sender's mail can do so that the next
 // message is confirmed.
-func adviceOf(p *page, e *verdict.Entry) []string {
+func MessageAdvice(l locale.Lang, e *verdict.Entry) []string {
 	r := &e.Record
 	from := r.HeaderFrom
 	var out []string
-	say := func(code string, args ...any) { out = append(out, p.text(code, args...)) }
+	say := func(code string, args ...any) { out = append(out, textOf(l, code, args...)) }
 	switch e.DMARC {
 	case "pass", "":
 		return nil
