@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -162,27 +163,53 @@ func (n *session) answer(a *arrival, o *outcome, began time.Time) error {
 }
 
 // send says what to change, and answers.
+//
+// What cannot be said in the protocol's form is left out: our way of writing
+// must not cost anybody's mail.
 func (n *session) send(o *outcome) error {
 	if n.c.Has(milter.ActChangeHeader) {
 		for _, r := range o.removals {
-			if err := n.c.DeleteHeader(r.index, foreignFields[r.field]); err != nil {
+			if err := said(n.c.DeleteHeader(r.index, foreignFields[r.field])); err != nil {
 				return err
 			}
 		}
 	}
 	if n.c.Has(milter.ActAddHeader) {
 		for i := len(o.fields) - 1; i >= 0; i-- {
-			if err := n.c.InsertHeader(0, o.fields[i].name, o.fields[i].value); err != nil {
+			if err := said(n.c.InsertHeader(0, o.fields[i].name, o.fields[i].value)); err != nil {
 				return err
 			}
 		}
 	}
 	if o.held != "" {
-		if err := n.c.Quarantine(o.held); err != nil {
+		err := n.c.Quarantine(o.held)
+		if errors.Is(err, milter.ErrForm) {
+			err = n.c.Quarantine("DMARC")
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return n.c.Reply(o.reply)
+	err := n.c.Reply(o.reply)
+	if errors.Is(err, milter.ErrForm) {
+		plain := milter.Continue
+		switch o.decision.Action {
+		case verdict.Refuse:
+			plain = milter.Reject
+		case verdict.TryAgain:
+			plain = milter.TempFail
+		}
+		err = n.c.Reply(milter.Response{Do: plain})
+	}
+	return err
+}
+
+// said leaves errors of the connection.
+func said(err error) error {
+	if errors.Is(err, milter.ErrForm) {
+		return nil
+	}
+	return err
 }
 
 // tell hands a message on for which failure reports are wanted.

@@ -66,10 +66,13 @@ func (g *Gateway) serve(ctx context.Context, c conversation) error {
 	defer n.drop()
 	for {
 		ev, err := c.Next()
-		if n.unsure && (err == nil || err == io.EOF) {
-			// The MTA goes on: it has read the answer.
-			n.receipt.Confirm()
+		if n.unsure {
 			n.unsure = false
+			if err == nil || err == io.EOF {
+				n.receipt.Confirm() // the MTA goes on: it has read the answer
+			} else {
+				n.receipt.Leave()
+			}
 		}
 		switch {
 		case err == io.EOF || errors.Is(err, milter.ErrShutdown):
