@@ -162,7 +162,7 @@ func (v *preview) print() {
 			}
 		}
 	}
-	if v.madeUp {
+	if v.madeUp && !p.Made {
 		say("reportverb.preview.made_up", explain.Args{"email": v.email})
 	}
 }

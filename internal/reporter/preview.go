@@ -131,7 +131,14 @@ func (o *Options) plan(ctx context.Context, box *outbox.Box, day string, p verdi
 			}
 		}
 	}
-	out.Subject = strings.Join(o.subject(p.Policy.Domain, out.ReportID), " ")
+	from := o
+	if out.file != "" {
+		// Whoever asks may know less than whoever made it.
+		if from, err = maker(out.file); err != nil {
+			return out, err
+		}
+	}
+	out.Subject = strings.Join(from.subject(p.Policy.Domain, out.ReportID), " ")
 	out.Destinations = o.destinations(ctx, name, out.record)
 	for i := range out.Destinations {
 		d := &out.Destinations[i]
@@ -152,6 +159,26 @@ func (o *Options) plan(ctx context.Context, box *outbox.Box, day string, p verdi
 
 func (o *Options) tooMany(host string) explain.Step {
 	return explain.Step{Code: "reporter.too-many-for-host", Args: explain.Args{"host": host, "limit": int64(o.PerDestination)}}
+}
+
+// maker says in whose name a frozen report was made.
+func maker(file string) (*Options, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	zip, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	r := aggregate.NewReader(zip, aggregate.Limits{})
+	var rec aggregate.Record
+	if err := r.Next(&rec); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	head, _ := r.Report()
+	return &Options{Organization: head.Metadata.OrgName, Email: head.Metadata.Email}, nil
 }
 
 // Write writes the report's XML. Memory does not grow with it.
