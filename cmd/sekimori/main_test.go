@@ -8,7 +8,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"sekimori": func() { os.Exit(run()) }, "mta": mta, "hangup": hangup})
+	testscript.Main(m, map[string]func(){"sekimori": func() { os.Exit(run()) }, "mta": mta, "hangup": hangup, "fill-journal": fillJournal})
 }
 
 // TestScripts runs the manuals in testdata/script: each is a use of the

@@ -35,6 +35,8 @@ const (
 	flushTime = 10 * time.Second
 	// statusEvery is how often the gateway tells of itself to the dashboard.
 	statusEvery = 5 * time.Second
+	// expireEvery is how often verdicts that are too old are looked for.
+	expireEvery = time.Hour
 )
 
 // gatekeeping is how a gateway is run.
@@ -222,6 +224,7 @@ func (k *gatekeeper) Run(ctx context.Context) error {
 		}
 	})
 	work.Go(func() { k.tell(background) })
+	work.Go(func() { k.expire(background) })
 	now := k.current.Load()
 	k.checkKeys(background, now.signer)
 
@@ -350,6 +353,7 @@ func (k *gatekeeper) reload(background context.Context) {
 		}
 	}
 	k.current.Store(&set)
+	k.verdicts.SetKeep(set.config.Gateway.Keep)
 	k.reportFailures(background)
 	k.checkKeys(background, set.signer)
 	k.log.Info("configuration read again", "mode", k.mode(), "config", k.o.File, "keys", len(set.config.Sign), "rules", len(set.config.Gateway.Site.Rules), "reports", set.config.Reports.Send)
@@ -358,9 +362,8 @@ func (k *gatekeeper) reload(background context.Context) {
 // restartOf tells which keys were changed that are looked at only at the start.
 func restartOf(a, b config.Gateway) map[string]bool {
 	return map[string]bool{
-		"listen":    fmt.Sprint(a.Listen) != fmt.Sprint(b.Listen),
-		"socket":    a.Socket != b.Socket,
-		"http":      a.HTTP != b.HTTP,
-		"keep.days": a.Keep != b.Keep,
+		"listen": fmt.Sprint(a.Listen) != fmt.Sprint(b.Listen),
+		"socket": a.Socket != b.Socket,
+		"http":   a.HTTP != b.HTTP,
 	}
 }

@@ -93,17 +93,43 @@ func (k *gatekeeper) tell(ctx context.Context) {
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
 	worse := map[string]string{}
+	damaged := 0
 	for {
 		k.writeStatus(false)
+		if s := k.verdicts.Stats(); len(s.Damaged) > damaged {
+			k.log.Error("files of verdicts were damaged and set aside", "files", s.Damaged[damaged:])
+			damaged = len(s.Damaged)
+		}
 		for _, p := range []gate.Part{k.verdictPart(), k.reportPart()} {
 			switch before := worse[p.Name]; {
 			case p.State != gate.Good && before == "":
-				k.log.Error("trouble; mail flows on", "part", p.Name, "reason", p.Reason)
+				k.log.Error("trouble, while mail flows on", "part", p.Name, "reason", p.Reason)
 				worse[p.Name] = p.Reason
 			case p.State == gate.Good && before != "":
 				k.log.Info("trouble is over", "part", p.Name)
 				delete(worse, p.Name)
 			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// expire deletes verdicts that are older than the site keeps them, now and every
+// hour, until ctx ends.
+func (k *gatekeeper) expire(ctx context.Context) {
+	tick := time.NewTicker(expireEvery)
+	defer tick.Stop()
+	for {
+		files, err := k.verdicts.Expire(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			k.log.Error("old verdicts could not be deleted", "error", err)
+		case files > 0:
+			k.log.Info("old verdicts deleted", "days", files)
 		}
 		select {
 		case <-ctx.Done():
