@@ -66,9 +66,9 @@ type departing struct {
 	signed *dkim.Verification
 }
 
-// maxOwn is how many signatures by our own keys that a message brings along are
-// verified.
-const maxOwn = 8
+// maxThere is how many of the signatures that a message brings along are looked
+// at, from the top, for one by our own keys.
+const maxThere = 20
 
 // Begin starts signing a message: its header section as it arrived, folded by
 // CRLF or LF. It returns nil where there is nothing to sign: no key for the
@@ -118,23 +118,29 @@ func coverage(h message.Header) []string {
 
 // verify begins with the signatures by our keys that are there already.
 func (n *departing) verify(h message.Header, keys []*signingKey, d *message.Digests) {
-	own := 0
-	for _, f := range h {
-		if f.Is("DKIM-Signature") && byOneOf(f, keys) {
-			own++
+	there, own := 0, []int(nil)
+	for i, f := range h {
+		if !f.Is("DKIM-Signature") {
+			continue
+		}
+		if there++; there > maxThere {
+			break
+		}
+		if byOneOf(f, keys) {
+			own = append(own, i)
 		}
 	}
-	if own == 0 {
+	if own == nil {
 		return
 	}
 	// The others are left out: they need the DNS and their result is not asked.
 	rest := make(message.Header, 0, len(h))
-	for _, f := range h {
-		if !f.Is("DKIM-Signature") || byOneOf(f, keys) {
+	for i, f := range h {
+		if !f.Is("DKIM-Signature") || slices.Contains(own, i) {
 			rest = append(rest, f)
 		}
 	}
-	v := &dkim.Verifier{Resolver: published(keys), Limits: dkim.Limits{Signatures: maxOwn, MaxRSABits: 16384}, Sequential: true}
+	v := &dkim.Verifier{Resolver: published(keys), Limits: dkim.Limits{Signatures: maxThere, MaxRSABits: 16384}, Sequential: true}
 	n.signed = v.Begin(context.Background(), rest, d)
 }
 

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	msgauth "github.com/emersion/go-msgauth/dkim"
 
@@ -317,6 +318,11 @@ func TestOnce(t *testing.T) {
 	forged := "DKIM-Signature: v=1; a=rsa-sha256; d=example.jp; s=r; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n"
 	if again, _ := signText(t, s, strings.Repeat(forged, 50)+text); len(again) != 2 {
 		t.Errorf("forged: %q", again)
+	}
+	// Only so many are looked at.
+	began := time.Now()
+	if again, _ := signText(t, s, strings.Repeat(forged, 5000)+text); len(again) != 2 || time.Since(began) > 5*time.Second {
+		t.Errorf("many: %q in %v", again, time.Since(began))
 	}
 	// A signature of somebody else's is none of ours.
 	if again, _ := signText(t, s, strings.Replace(forged, "d=example.jp", "d=example.org", 1)+text); len(again) != 2 {
