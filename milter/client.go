@@ -70,9 +70,10 @@ func (o *Outcome) Quarantined() bool {
 
 // Client plays an MTA: it sends messages to a filter over one connection, one
 // after the other. It is for one goroutine at a time. Postfix's habits are its
-// own: folds are LF, the last piece of the body comes with its end, macros
-// come before their command, one space after the colon is left out unless the
-// filter wants it, and nothing is waited for where the filter answers nothing.
+// own: folds are LF, macros come before their command, one space after the
+// colon is left out unless the filter wants it, and nothing is waited for where
+// the filter answers nothing. All of the body comes before its end, which the
+// protocol would let bring the last piece: rspamd does not look for it there.
 type Client struct {
 	conn   net.Conn
 	in     inflow
@@ -370,15 +371,16 @@ func (c *Client) message(m *Message, o *Outcome) error {
 func (c *Client) body(m *Message, id string, o *Outcome) error {
 	lent := c.pool.get()
 	defer c.pool.put(lent)
-	var rest []byte
-	for m.Body != nil && c.terms.steps&NoBody == 0 && !o.Skipped {
+	for more := m.Body != nil && c.terms.steps&NoBody == 0; more && !o.Skipped; {
 		n, err := io.ReadFull(m.Body, lent[:MaxChunk])
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			rest = lent[:n]
-			break
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			more = false
+		case err != nil:
 			return fmt.Errorf("milter: reading the message's body: %w", err)
+		}
+		if n == 0 {
+			break
 		}
 		if err := c.step(Body, cmdBody, o, func(b []byte) []byte { return append(b, lent[:n]...) }); err != nil || o.decided() {
 			return err
@@ -386,7 +388,7 @@ func (c *Client) body(m *Message, id string, o *Outcome) error {
 		o.Skipped = o.Response.Do == Skip
 	}
 	c.sendMacros(m, EndOfMessage, cmdEndOfBody, [][2]string{{"i", id}})
-	return c.step(EndOfMessage, cmdEndOfBody, o, func(b []byte) []byte { return append(b, rest...) })
+	return c.step(EndOfMessage, cmdEndOfBody, o, nil)
 }
 
 // sendMacros sends those of a step: the usual ones and the message's own.

@@ -278,7 +278,7 @@ func (s *Session) content(command byte, data []byte) (Event, bool, error) {
 		if len(data) == 0 || s.skipped || s.unwanted(Body) {
 			return s.endOfMessage()
 		}
-		// Postfix sends the rest of the body along with its end. There is no
+		// The last piece of the body came along with its end. There is no
 		// answer to that part.
 		if err := s.step(Body); err != nil {
 			return Event{}, false, err

@@ -29,7 +29,7 @@ func newBenchMilter(e *Env) *cobra.Command {
 		Use:   "bench-milter",
 		Short: e.text("benchmilter.short", nil),
 		Long:  strings.Join([]string{e.prose("benchmilter.long"), e.prose("benchmilter.long-rate"), e.prose("benchmilter.long-status")}, "\n\n"),
-		Example: "  sekimori bench-milter --connect unix:/run/sekimori/milter.sock --messages mail/\n" +
+		Example: "  sekimori bench-milter --connect unix:/run/milter.sock --messages mail/\n" +
 			"  sekimori bench-milter --connect tcp:127.0.0.1:8890 --messages one.eml \\\n    --rate 1000 --duration 30s --reuse --expect dmarc=pass",
 		Args: cobra.NoArgs,
 	}
