@@ -43,6 +43,7 @@ type Reporter struct {
 	o atomic.Pointer[Options] // checked, with every default filled in
 
 	sent, failed, waiting atomic.Int64
+	taken                 sync.Map // see pass
 
 	reader *verdict.Reader // of Dir, where Options.Days was nil
 
@@ -202,11 +203,30 @@ func (r *Reporter) Run(ctx context.Context) error {
 type schedule struct {
 	clock     steadyClock
 	suspended bool
-	made      string    // the last day that was made, with all before it
-	retry     time.Time // not before: making failed
-	failures  int64
-	fault     error  // of making, until it succeeds
+	made      string // the last day that was made, with all before it
 	expired   string // the day on which old files were deleted
+	// Making and sending pause after a fault of the machine's.
+	making, sending backoff
+}
+
+// backoff is a fault and how long it is left alone, by the clock that nobody
+// sets.
+type backoff struct {
+	fault error
+	times int64
+	until time.Duration
+}
+
+// ready reports whether it is time to try.
+func (b *backoff) ready(elapsed time.Duration) bool { return b.fault == nil || elapsed >= b.until }
+
+// after notes how the attempt went.
+func (b *backoff) after(err error, elapsed time.Duration) {
+	if err == nil {
+		*b = backoff{}
+		return
+	}
+	*b = backoff{err, b.times + 1, elapsed + pause(b.times)}
 }
 
 // tick does what is to be done now.
@@ -222,36 +242,42 @@ func (r *Reporter) tick(ctx context.Context, s *schedule) {
 		box, err = outbox.Open(o.Dir)
 	}
 	if err != nil {
-		r.trouble(o, err)
+		r.setFault(err)
+		o.tell(Event{Kind: Trouble, Err: err})
 		return
 	}
 	defer box.Close()
-	now := o.Now()
-	steady := s.clock.steady(now, o.Elapsed())
+	now, elapsed := o.Now(), o.Elapsed()
+	steady := s.clock.steady(now, elapsed)
 	if !steady && !s.suspended {
 		o.tell(Event{Kind: Suspended})
 	}
 	s.suspended = !steady
-	last := overAt(now, delay(o.Hostname))
-	if steady && s.made != last && !now.Before(s.retry) {
+	if last := overAt(now, delay(o.Hostname)); steady && s.made != last && s.making.ready(elapsed) {
 		_, err := o.makeDays(ctx, box, last, o.tell)
+		if ctx.Err() != nil {
+			return // begun again with the next start
+		}
 		if err == nil {
-			s.made, s.failures, s.retry, s.fault = last, 0, time.Time{}, nil
-		} else if ctx.Err() == nil {
-			s.retry, s.fault = now.Add(pause(s.failures)), err
-			s.failures++
+			s.made = last
+		} else {
 			o.tell(Event{Kind: Trouble, Err: err})
 		}
+		s.making.after(err, elapsed)
 	}
-	r.setFault(s.fault)
-	if o.Send {
-		if _, err := r.pass(ctx, o, box, !steady, false); err != nil {
-			r.trouble(o, err)
+	if o.Send && s.sending.ready(elapsed) {
+		// An error is the outbox's: while it cannot be written, attempts are not
+		// counted.
+		_, err := r.pass(ctx, o, box, !steady, false)
+		if err != nil {
+			o.tell(Event{Kind: Trouble, Err: err})
 		}
+		s.sending.after(err, elapsed)
 	}
+	r.setFault(errors.Join(s.making.fault, s.sending.fault))
 	if today := dayOf(now); steady && s.expired != today {
 		if _, err := box.Expire(ctx, now.Add(-keepReports)); err != nil {
-			r.trouble(o, err)
+			o.tell(Event{Kind: Trouble, Err: err})
 		}
 		s.expired = today
 	}
@@ -259,7 +285,7 @@ func (r *Reporter) tick(ctx context.Context, s *schedule) {
 
 // pass sends what is due, and counts.
 func (r *Reporter) pass(ctx context.Context, o *Options, box *outbox.Box, doubt, all bool) (*pass, error) {
-	p := &pass{o: o, box: box, tell: o.tell, doubt: doubt}
+	p := &pass{o: o, box: box, tell: o.tell, doubt: doubt, taken: &r.taken}
 	err := p.run(ctx, all)
 	r.sent.Add(p.sent.Load())
 	r.failed.Add(p.stopped.Load())
@@ -274,11 +300,6 @@ func (r *Reporter) setFault(err error) {
 	r.mu.Lock()
 	r.fault = err
 	r.mu.Unlock()
-}
-
-func (r *Reporter) trouble(o *Options, err error) {
-	r.setFault(err)
-	o.tell(Event{Kind: Trouble, Err: err})
 }
 
 func (o *Options) tell(e Event) {

@@ -99,6 +99,7 @@ func TestTrouble(t *testing.T) {
 	now := time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)
 	o := options(t, d)
 	o.SMTP, o.Now = s.addr, func() time.Time { return now }
+	o.Elapsed = func() time.Duration { return now.Sub(time.Time{}.AddDate(2025, 0, 0)) }
 	r := reporter(t, o)
 	var sch schedule
 	r.tick(context.Background(), &sch)
@@ -207,5 +208,37 @@ func TestManyRows(t *testing.T) {
 	t.Logf("%d rows in %v, heap grew by %d KB while they were written, mail of %d MB", rows, time.Since(start).Round(time.Millisecond), grown>>10, len(s.messages()[0].data)>>20)
 	if grown > 8<<20 {
 		t.Errorf("the heap grew by %d bytes", grown)
+	}
+}
+
+// TestUnmarked: what the MTA has taken while the outbox could not be written is
+// not sent again.
+func TestUnmarked(t *testing.T) {
+	d := &days{}
+	d.add(yesterday, com(), row(1, 3))
+	s := newSink(t, false)
+	o := options(t, d)
+	o.SMTP = s.addr
+	r := reporter(t, o)
+	box, err := outbox.Open(o.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := r.o.Load()
+	if _, err := opts.makeDay(context.Background(), box, yesterday, opts.tell); err != nil {
+		t.Fatal(err)
+	}
+	// The outbox goes away while the message is on its way.
+	s.data = func() error { return box.Close() }
+	if _, err := r.pass(context.Background(), opts, box, false, false); err == nil {
+		t.Fatal("no error from an outbox that is closed")
+	}
+	s.data = nil
+	if n := len(s.messages()); n != 1 {
+		t.Fatalf("%d messages", n)
+	}
+	out, err := r.Round(context.Background(), "")
+	if err != nil || out.Waiting != 0 || len(s.messages()) != 1 {
+		t.Errorf("%+v %v, %d messages", out, err, len(s.messages()))
 	}
 }

@@ -45,6 +45,9 @@ type pass struct {
 	tell func(Event)
 	// doubt: the clock jumped, so that nothing is given up for its age.
 	doubt bool
+	// taken are deliveries that the MTA has taken, by ID, while the outbox cannot
+	// be written: they are marked when it can, and not sent again meanwhile.
+	taken *sync.Map
 
 	gone                   atomic.Pointer[MailError] // the MTA cannot be reached: the rest waits
 	sent, waiting, stopped atomic.Int64
@@ -163,6 +166,9 @@ func (p *pass) verify(ctx context.Context, d outbox.Due) error {
 
 // deliver makes one attempt. The error is the outbox's.
 func (p *pass) deliver(ctx context.Context, c *connection, d outbox.Due) (*connection, error) {
+	if at, ok := p.taken.Load(d.Delivery.ID); ok {
+		return c, p.done(ctx, d, at.(time.Time))
+	}
 	policy, _ := domain.Parse(d.Report.Domain)
 	// Opted out since the report was made.
 	if p.o.out.wants(policy, d.Address) {
@@ -202,7 +208,7 @@ func (p *pass) deliver(ctx context.Context, c *connection, d outbox.Due) (*conne
 		if err == nil {
 			p.sent.Add(1)
 			p.tell(event(Sent, d, nil))
-			return c, p.box.Done(context.WithoutCancel(ctx), d.Delivery.ID, p.o.Now())
+			return c, p.done(ctx, d, p.o.Now())
 		}
 		if ctx.Err() != nil {
 			return c, nil
@@ -220,6 +226,17 @@ func (p *pass) deliver(ctx context.Context, c *connection, d outbox.Due) (*conne
 		return c, p.end(ctx, d, outbox.Refused, err)
 	}
 	return c, p.later(ctx, d, err)
+}
+
+// done marks a delivery as sent.
+func (p *pass) done(ctx context.Context, d outbox.Due, at time.Time) error {
+	err := p.box.Done(context.WithoutCancel(ctx), d.Delivery.ID, at)
+	if err != nil {
+		p.taken.Store(d.Delivery.ID, at)
+	} else {
+		p.taken.Delete(d.Delivery.ID)
+	}
+	return err
 }
 
 // later puts a delivery off, or gives it up when it was tried for days.
