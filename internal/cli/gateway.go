@@ -13,9 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sekimori/dns"
 	"sekimori/explain"
 	"sekimori/internal/config"
+	"sekimori/internal/gateway"
 	"sekimori/internal/resolve"
 )
 
@@ -103,37 +103,54 @@ func (e *Env) asParent(cmd *cobra.Command) {
 	}
 }
 
-// checkConfig says what is wrong with a configuration, and does nothing.
+// checkConfig says what is wrong with a configuration and its keys, and starts
+// nothing.
 func (e *Env) checkConfig(ctx context.Context, o gatekeeping, names *dnsFlags) error {
+	usage := func(err error) error { return usageError{err, "sekimori gateway"} }
 	if o.File == "" {
-		return usageError{errors.New("--check wants --config FILE"), "sekimori gateway"}
+		return usage(errors.New("--check wants --config FILE"))
 	}
-	c, err := config.Read(o.File)
+	c, err := e.readConfig(o.File)
 	if err != nil {
 		return err
 	}
-	for _, w := range c.Warnings {
-		fmt.Fprintln(e.Out, w)
+	resolver, err := names.open(e)
+	if err != nil {
+		return usage(err)
 	}
 	signer, findings, err := signing(c)
 	if err != nil {
 		return err
 	}
+	if _, err := gateway.New(gateway.Options{Site: c.Gateway.Site, Resolver: resolver}); err != nil {
+		return fmt.Errorf("%s: %w", o.File, err)
+	}
+	for _, w := range c.Warnings {
+		fmt.Fprintln(e.Out, w)
+	}
 	if signer != nil {
-		var resolver dns.Resolver
-		if resolver, err = names.open(e); err != nil {
-			return usageError{err, "sekimori gateway"}
-		}
 		findings = append(findings, signer.Check(ctx, resolver)...)
 	}
 	for _, f := range findings {
-		fmt.Fprintln(e.Out, e.Lang.Step(f.Step))
-		if f.Publish != nil {
-			fmt.Fprintf(e.Out, "    %s\n", f.Publish)
-		}
+		e.printKeyFinding(f)
 	}
 	fmt.Fprintln(e.Out, e.text("gatewayverb.config-right", explain.Args{"file": o.File}))
 	return nil
+}
+
+// printKeyFinding writes what could be better with a key, and the record to
+// publish for it.
+func (e *Env) printKeyFinding(f explain.Finding) {
+	width := e.width()
+	wrap(e.Out, width, gradeMark(f.Grade)+" ", e.Lang.Step(f.Step))
+	if code := f.Code + ".why"; e.Lang.Has(code) {
+		wrap(e.Out, width, "    ", e.text(code, f.Args))
+	}
+	if p := f.Publish; p != nil {
+		wrap(e.Out, width, "    ", e.text("cli.check.publish", explain.Args{"name": p.Name, "type": p.Type}))
+		fmt.Fprintln(e.Out, "      "+p.Value)
+	}
+	fmt.Fprintln(e.Out)
 }
 
 // logger writes JSON lines, or text for a person at a terminal.

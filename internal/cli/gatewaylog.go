@@ -100,9 +100,9 @@ func (k *gatekeeper) logEvent(ev reporter.Event) {
 // logFindings tells what could be better with keys.
 func (k *gatekeeper) logFindings(findings []explain.Finding) {
 	for _, f := range findings {
-		attrs := []any{"code", f.Code, "text", locale.English.Step(f.Step)}
+		attrs := []any{"code", f.Code, "grade", f.Grade, "text", locale.English.Step(f.Step)}
 		if f.Publish != nil {
-			attrs = append(attrs, "publish", fmt.Sprint(f.Publish))
+			attrs = append(attrs, "publish", f.Publish.Name+" "+f.Publish.Type+" "+f.Publish.Value)
 		}
 		k.log.Warn("key", attrs...)
 	}
