@@ -29,7 +29,7 @@ const (
 	maxHelo      = 255
 )
 
-// Own says why a message is our own, which is not verified but signed.
+// own says why a message is our own, which is not verified but signed.
 type own uint8
 
 const (
@@ -52,6 +52,7 @@ type arrival struct {
 	in   check.Input
 
 	checking *check.Checking
+	verdict  check.Verdict
 	digests  message.Digests // of own mail
 	leaving  Leaving
 
@@ -176,7 +177,6 @@ func (a *arrival) authors() message.Header {
 // endOfHeader makes the header of what was gathered: one string, of which the
 // fields are parts. Fields without a name that can be one are no fields.
 func (a *arrival) endOfHeader() {
-	a.headed = true
 	b := a.scratch[:0]
 	for _, r := range a.in.Rcpt {
 		b = append(append(b, r...), 0)
@@ -184,6 +184,7 @@ func (a *arrival) endOfHeader() {
 	a.scratch = b
 	a.write(b)
 	a.write(a.raw)
+	a.headed = true
 	text := string(a.raw)
 	for i, from := range a.starts {
 		to := len(text)
@@ -196,10 +197,12 @@ func (a *arrival) endOfHeader() {
 	}
 }
 
-// write adds to the print.
+// write adds to the print. Of the body one hash is enough.
 func (a *arrival) write(p []byte) {
 	a.prints[0].Write(p)
-	a.prints[1].Write(p)
+	if !a.headed {
+		a.prints[1].Write(p)
+	}
 }
 
 // begin starts the print with the envelope.

@@ -48,12 +48,13 @@ func (n *session) end(ctx context.Context) error {
 		a.free()
 		return err
 	}
-	v := n.verify(a)
-	o := n.judge(a, &v)
+	n.verify(a)
+	o := n.judge(a, &a.verdict)
 	if err := n.answer(a, o, began); err != nil {
 		return err
 	}
-	n.tell(ctx, a, o, &v)
+	n.tell(ctx, a, o)
+	a.free()
 	return nil
 }
 
@@ -213,12 +214,12 @@ func said(err error) error {
 }
 
 // tell hands a message on for which failure reports are wanted.
-func (n *session) tell(ctx context.Context, a *arrival, o *outcome, v *check.Verdict) {
-	defer a.free()
-	if n.g.options.Failure == nil || !o.keep || o.decision.Action == verdict.TryAgain || !wantsFailure(v) {
+func (n *session) tell(ctx context.Context, a *arrival, o *outcome) {
+	if n.g.options.Failure == nil || !o.keep || o.decision.Action == verdict.TryAgain || !wantsFailure(&a.verdict) {
 		return
 	}
-	c := FailureCase{Entry: o.entry, Verdict: v, Header: append(message.Header(nil), a.header...), Port: n.port,
+	v := a.verdict // a's is used again
+	c := FailureCase{Entry: o.entry, Verdict: &v, Header: append(message.Header(nil), a.header...), Port: n.port,
 		AuthenticationResults: v.AuthenticationResults(), Delivery: "delivered"}
 	switch o.decision.Action { // RFC 6591 §3.2.2
 	case verdict.Mark:

@@ -230,8 +230,9 @@ func (a *arrival) stop() {
 }
 
 // verify ends the evaluation.
-func (n *session) verify(a *arrival) check.Verdict {
-	v := a.checking.Finish(a.ctx)
+func (n *session) verify(a *arrival) {
+	a.verdict = a.checking.Finish(a.ctx)
+	v := &a.verdict
 	v.AuthServID = a.id
 	if a.over {
 		// RFC 6376 §8.4: a limit of ours. There may be signatures, and they may
@@ -239,5 +240,4 @@ func (n *session) verify(a *arrival) check.Verdict {
 		s := explain.Step{Code: "gateway.header-too-long", Args: explain.Args{"octets": int64(maxHeader), "fields": int64(maxFields)}, Ref: "RFC 6376 §8.4"}
 		v.DKIM = []check.Signature{{Result: dkim.Result{Status: dkim.Policy, Reason: s, Steps: []explain.Step{s}}}}
 	}
-	return v
 }

@@ -70,15 +70,16 @@ type Site struct {
 type Rule struct {
 	// Network is where the client is.
 	Network netip.Prefix
-	// Forwarder is a domain that SPF or DKIM has authenticated: one that passes
-	// mail on for people here.
+	// Forwarder is a domain that passes mail on for people here: SPF or DKIM
+	// has authenticated it, or a name below it.
 	Forwarder domain.Name
 	// List is a mailing list: the domain of List-Id, or of List-Post where there
 	// is none, together with a DKIM signature or an SPF pass of the same
 	// organizational domain.
 	List domain.Name
-	// Sealer is the domain of the newest ARC seal of a chain that is valid and
-	// whose oldest Authentication-Results say that DMARC passed.
+	// Sealer is the domain of the newest ARC seal of a valid chain, of which the
+	// oldest results that count say that DMARC passed for this author. Results
+	// count as far down as all seals above them are of a Sealer of some rule.
 	Sealer domain.Name
 	// From is the Author Domain, and all below it.
 	From domain.Name
