@@ -77,8 +77,8 @@ type Event struct {
 
 	// Connect: the client's host name as the MTA has it ("[192.0.2.1]" or
 	// "unknown" where it has none), the family ('4', '6', 'L' for a socket of
-	// the machine, 'U' for unknown), the address for '4' and '6', and the path
-	// for 'L'.
+	// the machine, 'U' for unknown), the address for '4' and '6' (invalid where
+	// the MTA's cannot be read), and the path for 'L'.
 	Host   string
 	Family byte
 	Addr   netip.AddrPort

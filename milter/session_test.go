@@ -409,6 +409,29 @@ func frames(pairs ...string) []byte {
 	return b
 }
 
+func TestConnect(t *testing.T) {
+	for in, want := range map[string]string{
+		"h.example\x004\x01\x02192.0.2.1\x00":  "h.example 4 192.0.2.1:258",
+		"h\x006\x00\x19IPv6:2001:db8::1\x00":   "h 6 [2001:db8::1]:25",
+		"h\x006\x00\x19ipv6:2001:db8::1\x00":   "h 6 [2001:db8::1]:25",
+		"h\x006\x00\x19fe80::1%eth0\x00":       "h 6 [fe80::1]:25",
+		"h\x006\x00\x19::ffff:192.0.2.1\x00":   "h 6 192.0.2.1:25",
+		"h\x004\x00\x19192.0.2.1":              "h 4 192.0.2.1:25",
+		"h\x004\x00\x19unknown\x00":            "h 4 invalid AddrPort",
+		"\x00U":                                " U invalid AddrPort",
+		"localhost\x00L\x00\x00/var/run/s\x00": "localhost L invalid AddrPort /var/run/s",
+		"localhost\x00L/var/run/s\x00":         "localhost L invalid AddrPort /var/run/s",
+		"localhost\x00L\x00":                   "localhost L invalid AddrPort",
+		"localhost\x00L":                       "localhost L invalid AddrPort",
+	} {
+		ev, err := readConnect([]byte(in), 100)
+		got := strings.TrimRight(fmt.Sprintf("%s %c %v %s", ev.Host, ev.Family, ev.Addr, ev.Path), " ")
+		if err != nil || got != want {
+			t.Errorf("%q: %s, %v; want %s", in, got, err, want)
+		}
+	}
+}
+
 // TestOrder sends frames in unusual orders.
 func TestOrder(t *testing.T) {
 	const mail, rcpt, field = "M<a@b>\x00", "R<c@d>\x00", "LX\x00y\x00"
@@ -432,7 +455,8 @@ func TestOrder(t *testing.T) {
 		{"a letter that is none", []string{"z"}, "!"},
 		{"second negotiation", []string{mail, string(hello(0)[4:])}, "mail|!"},
 		{"no family", []string{"Ch\x00"}, "!"},
-		{"no address", []string{"Ch\x004\x00\x01x\x00"}, "!"},
+		{"no address", []string{"Ch\x004\x00\x01x\x00"}, "connect"},
+		{"no port", []string{"Ch\x004\x00"}, "!"},
 		{"unknown family", []string{"Ch\x00x"}, "!"},
 		{"mail without end", []string{"M<a@b>"}, "!"},
 		{"field without end", []string{mail, "LX\x00y"}, "mail|!"},
