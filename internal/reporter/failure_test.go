@@ -48,6 +48,13 @@ _dmarc.slow.example.             TXT "v=DMARC1; p=reject; ruf=mailto:a@deaf.exam
 slow.example._report._dmarc.deaf.example. TYPE65280 \# 0
 trouble.example.                 TYPE65280 \# 0
 _dmarc.trouble.example.          TXT "v=DMARC1; p=reject; fo=1:s; ruf=mailto:ruf@trouble.example"
+_dmarc.keyless.example.          TXT "v=DMARC1; p=reject; fo=1:d; ruf=mailto:ruf@keyless.example"
+keyless.example.                 TXT "v=spf1 ip4:192.0.2.1 -all"
+s._domainkey.keyless.example.    TYPE65280 \# 0
+_dmarc.testing.example.          TXT "v=DMARC1; p=reject; fo=d; ruf=mailto:ruf@testing.example"
+s._domainkey.testing.example.    TXT "%[2]s"
+_dmarc.gone.example.             TXT "v=DMARC1; p=reject; fo=d; ruf=mailto:ruf@gone.example"
+s._domainkey.gone.example.       TXT "v=DKIM1; k=ed25519; p="
 _dmarc.ours.example.             TXT "v=DMARC1; p=reject; ruf=mailto:dmarc@city.example"
 _dmarc.city.example.             TXT "v=DMARC1; p=reject; ruf=mailto:ruf@city.example"
 s._domainkey.city.example.       TXT "%[1]s"
@@ -75,7 +82,7 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{dir: t.TempDir(), key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))}
 	record := "v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(w.key.Public().(ed25519.PublicKey))
-	z, err := dnstest.Parse(strings.NewReader(fmt.Sprintf(failZone, record)), "zone")
+	z, err := dnstest.Parse(strings.NewReader(fmt.Sprintf(failZone, record, strings.Replace(record, "p=", "t=y; p=", 1))), "zone")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,6 +223,10 @@ func TestFailureWanted(t *testing.T) {
 		{"fo=0:d, unsigned, all fail", arrival{mailFrom: "x@attacker.example", text: from("both.example")}, failure.DMARC, "dkim,spf"},
 		{"fo=s, SPF fails, DKIM passes", arrival{mailFrom: "x@path.example", text: from("path.example"), sign: "path.example"}, failure.SPF, "spf"},
 		{"fo=s, no SPF record, all fail", arrival{mailFrom: "x@attacker.example", text: from("path.example")}, "", ""},
+		{"DKIM in trouble, SPF passes", arrival{ip: "192.0.2.1", mailFrom: "x@keyless.example", text: from("keyless.example"), sign: "keyless.example"}, "", ""},
+		{"DKIM in trouble, SPF fails", arrival{mailFrom: "x@keyless.example", text: from("keyless.example"), sign: "keyless.example"}, "", ""},
+		{"fo=d, the key is a test", arrival{mailFrom: "x@attacker.example", text: from("testing.example"), sign: "testing.example", spoil: true}, "", ""},
+		{"fo=d, the key was revoked", arrival{mailFrom: "x@attacker.example", text: from("gone.example"), sign: "gone.example"}, failure.Revoked, "dkim,spf"},
 		{"no ruf", arrival{mailFrom: "x@attacker.example", text: from("silent.example")}, "", ""},
 		{"psd=y", arrival{mailFrom: "x@attacker.example", text: from("psd.example")}, "", ""},
 		{"no record", arrival{mailFrom: "x@attacker.example", text: from("nothing.example")}, "", ""},

@@ -164,7 +164,8 @@ func (f *Failures) tally(policy domain.Name, host string) (some, all int) {
 }
 
 // describe makes the report on a message, with everything taken out that is
-// nobody's business.
+// nobody's business. DKIM-Canonicalized-Header and -Body, which RFC 6591 §3.3
+// recommends and RFC 9991 §4 leaves open, are the message itself and stay out.
 func (f *Failures) describe(c *FailureCase, w wish) *failure.Report {
 	v, entry := c.Verdict, c.Entry
 	r := &failure.Report{

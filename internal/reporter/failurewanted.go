@@ -127,7 +127,7 @@ func (f *Failures) loops(c *FailureCase) bool {
 				return true
 			}
 		case "subject":
-			if strings.HasPrefix(h.Value(), "Report Domain:") { // RFC 9990 §3.5.2
+			if strings.Contains(strings.ToLower(h.Value()), "report domain:") { // RFC 9990 §3.5.2
 				return true
 			}
 		case "from":
