@@ -55,12 +55,15 @@ func (m *mover) apply(ctx context.Context) (moved int64, err error) {
 		}
 		return moved, err
 	}
-	commit := func() error {
+	commit := func(upto int) error {
 		if b == nil {
 			return nil
 		}
 		if err := b.commit(ctx); err != nil {
 			return err
+		}
+		for i := range m.chunk[:upto] {
+			m.chunk[i].rescued = false
 		}
 		m.applied = max(m.applied, b.upto)
 		moved += b.moved
@@ -69,7 +72,7 @@ func (m *mover) apply(ctx context.Context) (moved int64, err error) {
 	}
 	for i := range m.chunk {
 		it := &m.chunk[i]
-		if it.number <= m.applied {
+		if it.number <= m.applied && !it.rescued {
 			continue
 		}
 		if !it.entry {
@@ -81,7 +84,7 @@ func (m *mover) apply(ctx context.Context) (moved int64, err error) {
 				continue // its day is gone
 			}
 			if b == nil || b.day != day {
-				if err := commit(); err != nil {
+				if err := commit(i); err != nil {
 					return fail(err)
 				}
 				if b, err = m.begin(ctx, day, true); err != nil {
@@ -104,7 +107,7 @@ func (m *mover) apply(ctx context.Context) (moved int64, err error) {
 				}
 				continue
 			}
-			if err := commit(); err != nil {
+			if err := commit(i); err != nil {
 				return fail(err)
 			}
 			if b, err = m.begin(ctx, day, false); err != nil {
@@ -118,7 +121,7 @@ func (m *mover) apply(ctx context.Context) (moved int64, err error) {
 			return fail(err)
 		}
 	}
-	if err := commit(); err != nil {
+	if err := commit(len(m.chunk)); err != nil {
 		return fail(err)
 	}
 	return moved, nil
@@ -128,7 +131,7 @@ func (m *mover) apply(ctx context.Context) (moved int64, err error) {
 // again from its start, as some of what the file had may be there still.
 func (m *mover) afterAside(ctx context.Context) error {
 	for i := range m.chunk {
-		if m.chunk[i].entry && m.chunk[i].number > m.applied {
+		if m.chunk[i].entry && (m.chunk[i].number > m.applied || m.chunk[i].rescued) {
 			m.l.unmoved.Add(-1) // counted again when it is read again
 		}
 	}
@@ -249,7 +252,7 @@ func (m *mover) add(ctx context.Context, b *batch, it *item) error {
 	if state&stateMask != stateCancelled {
 		b.live(&e)
 	}
-	b.upto = it.number
+	b.upto = max(b.upto, it.number)
 	b.moved++
 	return nil
 }

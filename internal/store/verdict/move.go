@@ -61,7 +61,10 @@ type mover struct {
 	letGo  bool            // close all day files after this pass; under Log.mu
 
 	seen, again uint64 // entries read so far; those to be read a second time
-	zip         *zstd.Encoder
+	// rescue is a day whose file was damaged: its entries that the journal
+	// still has are carried again.
+	rescue string
+	zip    *zstd.Encoder
 }
 
 // item is a frame of the journal: an entry or an outcome.
@@ -69,6 +72,7 @@ type item struct {
 	record
 	settled settled
 	entry   bool
+	rescued bool // carried again
 }
 
 // newMover finds how far the day files are.
@@ -100,8 +104,12 @@ func (m *mover) readApplied(ctx context.Context) error {
 			f.close()
 		}
 		switch {
-		case err == nil, errors.Is(err, os.ErrNotExist), isDamaged(err):
-			// A damaged one is set aside when somebody wants to write to it.
+		case err == nil, errors.Is(err, os.ErrNotExist):
+		case isDamaged(err):
+			// Now, as the journal may still have some of what it had.
+			if err := m.judge(day, nil, err); !errors.Is(err, errAside) {
+				trouble = err
+			}
 		default:
 			still = append(still, day)
 			trouble = err
@@ -255,7 +263,8 @@ func (m *mover) read() error {
 			m.reader.at, m.reader.off = before, off
 			return nil
 		}
-		if f.number <= m.applied {
+		carried := f.number <= m.applied
+		if carried && m.rescue == "" {
 			continue
 		}
 		if len(m.arena)+len(f.content) > cap(m.arena) {
@@ -266,18 +275,25 @@ func (m *mover) read() error {
 		f.content = m.arena[start:len(m.arena):len(m.arena)]
 		switch f.kind {
 		case frameEntry:
-			if f.number <= m.again || f.number < m.l.first && f.number > m.seen {
-				m.l.unmoved.Add(1)
-			}
+			// Entries of this Log were counted when they were appended.
+			uncounted := f.number <= m.again || f.number < m.l.first && f.number > m.seen
 			m.seen = max(m.seen, f.number)
 			r, err := parseRecord(f)
 			if err != nil {
 				m.l.lost.Add(1)
-				m.l.unmoved.Add(-1)
+				if !uncounted {
+					m.l.unmoved.Add(-1)
+				}
 				continue
 			}
+			if carried && dayOf(time.UnixMicro(r.at)) != m.rescue {
+				continue
+			}
+			if uncounted {
+				m.l.unmoved.Add(1)
+			}
 			m.index[f.number] = len(m.chunk)
-			m.chunk = append(m.chunk, item{record: r, entry: true})
+			m.chunk = append(m.chunk, item{record: r, entry: true, rescued: carried})
 			entries++
 		case frameOutcomes:
 			err := parseOutcomes(f.content, func(s settled) {
@@ -285,6 +301,9 @@ func (m *mover) read() error {
 					if m.chunk[i].outcome == 0 {
 						m.chunk[i].outcome = s.outcome
 					}
+					return
+				}
+				if carried {
 					return
 				}
 				m.chunk = append(m.chunk, item{record: record{number: f.number}, settled: s})
@@ -394,6 +413,11 @@ func (m *mover) judge(day string, d *dayFile, err error) error {
 	m.l.faults.Lock()
 	m.l.damaged = append(m.l.damaged, name)
 	m.l.faults.Unlock()
+	// Until a day is closed, all entries of its time are in its file alone.
+	m.rescue = ""
+	if _, open := os.Stat(closedMark(m.l.dir, day)); open != nil {
+		m.rescue = day
+	}
 	return errAside
 }
 
