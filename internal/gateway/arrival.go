@@ -66,7 +66,7 @@ type arrival struct {
 	headed   bool // the header has ended
 	failed   bool // a fault of our own: it is taken unverified
 	size     int64
-	foreign  [len(foreignFields)]int // how many there are of each
+	counted  [len(foreignFields)]int // how many there are of each
 	prints   [2]xxhash.Digest
 	scratch  []byte
 	received time.Time // its end
@@ -115,7 +115,7 @@ func (a *arrival) field(name, value string, spaced bool) {
 	a.size += int64(n)
 	for i, f := range foreignFields {
 		if len(name) >= len(f) && strings.EqualFold(strings.TrimRight(name, " \t"), f) {
-			a.foreign[i]++
+			a.counted[i]++
 		}
 	}
 	if a.over || len(a.raw)+n+strings.Count(value, "\n") > maxHeader || len(a.starts) >= maxFields {
@@ -237,12 +237,12 @@ type removal struct {
 func (a *arrival) removals(marked bool) []removal {
 	var out []removal
 	all := func(field int) {
-		for i := a.foreign[field]; i > 0; i-- {
+		for i := a.counted[field]; i > 0; i-- {
 			out = append(out, removal{field, i})
 		}
 	}
 	switch {
-	case a.foreign[authResField] == 0:
+	case a.counted[authResField] == 0:
 	case a.over || a.failed:
 		all(authResField)
 	default:

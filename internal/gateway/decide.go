@@ -19,6 +19,8 @@ type Facts struct {
 	List     domain.Name // of List-Id, or of List-Post where there is none
 	// BadFrom: there is not exactly one author's domain (RFC 9989 §5.3.1).
 	BadFrom bool
+	// Claims: such a From mentions a domain whose policy this message fails.
+	Claims bool
 	// TooLong: of the header only the author was looked at, so that a DKIM
 	// signature may be good that nobody verified.
 	TooLong bool
@@ -120,6 +122,9 @@ func (s *Site) asked(v *check.Verdict, f Facts) (verdict.Action, Because) {
 		// RFC 9989 §5.3.1, §11.5: no domain in it has a policy that decides.
 		if a := or(s.OnBadFrom, verdict.Accept); a != verdict.Accept {
 			return a, ByFrom
+		}
+		if f.Claims {
+			return or(s.OnQuarantine, verdict.Quarantine), ByFrom
 		}
 	}
 	return verdict.Accept, Nothing

@@ -94,6 +94,8 @@ func TestDecide(t *testing.T) {
 			action: hold, disposition: quarantine, reasons: "local_policy:" + commentFrom, because: ByFrom},
 
 		{name: "no author", status: dmarc.PermError, site: enforce, facts: Facts{BadFrom: true}, action: accept, disposition: none},
+		{name: "no author to read, one claimed", status: dmarc.PermError, site: enforce, facts: Facts{BadFrom: true, Claims: true},
+			action: hold, disposition: quarantine, reasons: "local_policy:" + commentFrom, because: ByFrom},
 		{name: "no author, refused", status: dmarc.PermError, site: strict, facts: Facts{BadFrom: true},
 			action: refuse, disposition: reject, reasons: "local_policy:" + commentFrom, because: ByFrom},
 		{name: "no author, monitored", status: dmarc.PermError, site: Site{OnBadFrom: mark}, facts: Facts{BadFrom: true},

@@ -64,6 +64,7 @@ func (n *session) judge(a *arrival, v *check.Verdict) *outcome {
 	var p parts
 	p.read(a.header, site.Subjects, len(site.Rules) > 0)
 	f := Facts{Client: a.in.IP, List: p.list, BadFrom: a.fromLost || badFrom(v), TooLong: a.over, CannotHold: !n.c.Has(milter.ActQuarantine)}
+	f.Claims = f.BadFrom && n.claims(a, v)
 	if len(site.Rules) > 0 {
 		f.MailFrom = domainOf(a.in.MailFrom)
 	}

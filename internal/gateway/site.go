@@ -42,7 +42,9 @@ type Site struct {
 	OnTrouble verdict.Action
 	// OnBadFrom is what becomes of mail without one author's domain to judge
 	// (RFC 9989 §5.3.1), where no domain in it has a policy that decides: Accept
-	// unless set, or Mark, Quarantine, Refuse.
+	// unless set, or Mark, Quarantine, Refuse. A From that cannot be read, and
+	// mentions a domain whose policy the message fails, is treated as OnQuarantine
+	// says at least.
 	OnBadFrom verdict.Action
 
 	// ExplainURL is the address of a page that explains a refusal; replies name
