@@ -68,6 +68,12 @@ func (k *gatekeeper) logBreach(err error) {
 	}
 }
 
+// logFault tells of a fault of the program: the message was passed on without
+// having been judged.
+func (k *gatekeeper) logFault(err error) {
+	k.log.Error("a message was passed on unverified because of a fault of the program: please report it", "error", err)
+}
+
 // logEvent tells of what happened to reports.
 func (k *gatekeeper) logEvent(ev reporter.Event) {
 	level := slog.LevelInfo
