@@ -2,9 +2,11 @@ package milter
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -12,8 +14,23 @@ import (
 // chunk is a pooled buffer: the longest usual frame fits in, a chunk of the body.
 type chunk [MaxChunk + lead + 12]byte
 
-// chunks lends buffers to the sessions of one server or client.
-type chunks struct{ pool sync.Pool }
+// chunks lends buffers to the sessions of one server or client, and bounds what
+// they hold beyond those together.
+type chunks struct {
+	pool  sync.Pool
+	grown atomic.Int64 // octets of buffers larger than a chunk
+	most  int64        // 0: unbounded
+}
+
+// grow makes a buffer of n octets in place of one that had before, which is 0
+// for a chunk.
+func (c *chunks) grow(n, before int) ([]byte, error) {
+	if c.grown.Add(int64(n-before)) > c.most && c.most > 0 {
+		c.grown.Add(int64(before - n))
+		return nil, fmt.Errorf("milter: long frames of all sessions take more than %d octets", c.most)
+	}
+	return make([]byte, n), nil
+}
 
 func (c *chunks) get() *chunk {
 	if b, ok := c.pool.Get().(*chunk); ok {
@@ -68,6 +85,8 @@ func (in *inflow) close() {
 func (in *inflow) release() {
 	if in.lent != nil {
 		in.chunks.put(in.lent)
+	} else {
+		in.chunks.grown.Add(int64(-len(in.buf)))
 	}
 	in.lent, in.buf = nil, nil
 }
@@ -130,10 +149,19 @@ func (in *inflow) fill(need int) error {
 		if have == len(in.buf) {
 			// Longer than usual, such as a field of a header: grown by what
 			// has come, not by what was announced.
-			bigger := make([]byte, min(need, 2*len(in.buf)))
+			before := 0
+			if in.lent == nil {
+				before = len(in.buf)
+			}
+			bigger, err := in.chunks.grow(min(need, 2*len(in.buf)), before)
+			if err != nil {
+				return err
+			}
 			copy(bigger, in.buf[:have])
-			in.release()
-			in.buf = bigger
+			if in.lent != nil {
+				in.chunks.put(in.lent)
+			}
+			in.lent, in.buf = nil, bigger
 		}
 	}
 	if err := in.patience(have > 0); err != nil {

@@ -14,9 +14,12 @@ import (
 	"time"
 )
 
-// Limits bound what a peer may cost. A zero field means its default.
+// Limits bound what a peer may cost. A zero field means its default. At the
+// worst a session holds 64 KiB of a frame that does not come to its end, until
+// Read is over, and all together Frames beyond that.
 type Limits struct {
 	Frame    int           // octets of a frame's data; default 1 MiB: Postfix sends fields of up to its header_size_limit, 100 KiB
+	Frames   int           // octets of frames beyond 64 KiB, of all sessions together, while they arrive; default 64 MiB
 	Sessions int           // at a time; default 4096; further ones wait for one to end
 	Idle     time.Duration // between two commands of the MTA; default 7210 s, libmilter's, as an SMTP client may be slow
 	Read     time.Duration // from a frame's first octets to its last; default 1 min
@@ -38,6 +41,7 @@ func (l Limits) withDefaults() Limits {
 	}
 	set(&l.Frame, 1<<20)
 	l.Frame = min(max(l.Frame, MaxChunk), 1<<30)
+	set(&l.Frames, 64<<20)
 	set(&l.Sessions, 4096)
 	wait(&l.Idle, 7210*time.Second)
 	wait(&l.Read, time.Minute)
@@ -95,6 +99,7 @@ func (srv *Server) start() {
 			srv.invalid = errors.New("milter: Server.Serve is not set")
 		}
 		srv.limits = srv.Limits.withDefaults()
+		srv.chunks.most = int64(srv.limits.Frames)
 		srv.wish = srv.Offer.wanted()
 		srv.slots = make(chan struct{}, srv.limits.Sessions)
 		srv.base, srv.cancel = context.WithCancel(context.Background())

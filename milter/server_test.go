@@ -215,6 +215,26 @@ func TestLongFrames(t *testing.T) {
 	}
 }
 
+// TestFrames has many peers that hold back the end of a long frame.
+func TestFrames(t *testing.T) {
+	errs := make(chan error, 20)
+	srv := &Server{Limits: Limits{Frames: 1 << 20}, OnError: func(err error) { errs <- err }, Serve: each(func(*Session, Event) error { return nil })}
+	address := serve(t, srv)
+	long := frames("M<a@b>\x00", "LX\x00"+strings.Repeat("x", 300000)+"\x00")
+	conns := make([]net.Conn, 5)
+	for i := range conns {
+		conns[i] = raw(t, address)
+		go conns[i].Write(append(hello(stepAll), long[:len(long)-20]...))
+	}
+	if err := <-errs; !strings.Contains(err.Error(), "long frames of all sessions") { // three fit
+		t.Error(err)
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+	eventually(t, "nothing is held", func() bool { return srv.chunks.grown.Load() == 0 && srv.Stats().Sessions == 0 })
+}
+
 func TestPanic(t *testing.T) {
 	errs := make(chan error, 1)
 	address := serve(t, &Server{OnError: func(err error) { errs <- err }, Serve: each(func(s *Session, ev Event) error {
