@@ -69,8 +69,8 @@ var kept = map[string]func(*Redactor, message.Field) string{
 	"resent-from": (*Redactor).addresses, "resent-sender": (*Redactor).addresses, "resent-to": (*Redactor).addresses, "resent-cc": (*Redactor).addresses,
 	"subject": (*Redactor).subject,
 	// The way it took, and what was verified on it.
-	"received": (*Redactor).trace, "received-spf": (*Redactor).trace, "authentication-results": (*Redactor).trace,
-	"arc-authentication-results": (*Redactor).trace, "arc-message-signature": (*Redactor).signature, "arc-seal": (*Redactor).signature,
+	"received": (*Redactor).received, "received-spf": (*Redactor).trace, "authentication-results": (*Redactor).results,
+	"arc-authentication-results": (*Redactor).results, "arc-message-signature": (*Redactor).signature, "arc-seal": (*Redactor).signature,
 	"dkim-signature": (*Redactor).signature, "list-id": (*Redactor).trace,
 	// What it is.
 	"date": (*Redactor).plain, "message-id": (*Redactor).plain, "mime-version": (*Redactor).plain, "resent-date": (*Redactor).plain,
@@ -122,7 +122,7 @@ func (r *Redactor) Header(h message.Header) message.Header {
 func (r *Redactor) addresses(f message.Field) string {
 	list, err := message.ParseAddrSpecs(f.RawValue())
 	if err != nil {
-		return r.trace(f) // it cannot be read: its addresses are looked for
+		return r.addressesIn(f.Value())
 	}
 	var b strings.Builder
 	for i, a := range list[:min(len(list), 20)] {
@@ -141,16 +141,28 @@ func (r *Redactor) addresses(f message.Field) string {
 	return b.String()
 }
 
+// addressesIn keeps what looks like an address in a list that cannot be read.
+func (r *Redactor) addressesIn(s string) string {
+	found := strings.FieldsFunc(r.text(s), func(c rune) bool { return strings.ContainsRune(" \t,;:<>()\"", c) })
+	out := found[:0]
+	for _, w := range found {
+		if strings.Contains(w, "@") && len(out) < 20 {
+			out = append(out, w)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
 // subject keeps whether two messages have the same one.
 func (r *Redactor) subject(f message.Field) string { return "[" + r.Word(f.Value()) + "]" }
 
 // contentType keeps the type, without names of files.
 func (r *Redactor) contentType(f message.Field) string {
 	kind, params := message.ParseParams(f.Value())
-	out := scrub(kind)
+	out := r.text(kind)
 	for _, name := range [...]string{"charset", "boundary", "format", "protocol", "micalg", "report-type"} {
 		if v := params[name]; v != "" {
-			out += "; " + name + "=\"" + strings.NewReplacer(`\`, "", `"`, "").Replace(scrub(v)) + "\""
+			out += "; " + name + "=\"" + strings.NewReplacer(`\`, "", `"`, "").Replace(r.text(v)) + "\""
 		}
 	}
 	return out
@@ -179,6 +191,29 @@ func (r *Redactor) signature(f message.Field) string {
 // trace keeps what hosts wrote, without those who signed in to them.
 func (r *Redactor) trace(f message.Field) string {
 	return r.text(dropComments(f.Value()))
+}
+
+// received also takes out a recipient who is named without a domain.
+func (r *Redactor) received(f message.Field) string {
+	s := f.Value()
+	if to := message.ParseReceived(s).For; to != "" && !strings.Contains(to, "@") {
+		w := r.Word(to)
+		s = strings.NewReplacer("for <"+to+">", "for <"+w+">", "for "+to, "for "+w).Replace(s)
+	}
+	return r.text(dropComments(s))
+}
+
+// results also takes out what tells of somebody's signing in: the method auth
+// (RFC 8601 §2.7.4).
+func (r *Redactor) results(f message.Field) string {
+	parts := strings.Split(f.Value(), ";")
+	out := parts[:0]
+	for _, p := range parts {
+		if m := strings.ToLower(strings.TrimSpace(p)); !strings.HasPrefix(m, "auth=") && !strings.HasPrefix(m, "auth ") && !strings.HasPrefix(m, "auth/") {
+			out = append(out, p)
+		}
+	}
+	return r.text(dropComments(strings.Join(out, ";")))
 }
 
 // dropComments takes out the comments that tell of somebody's signing in, such
@@ -229,7 +264,7 @@ func (r *Redactor) text(s string) string {
 		if s[at] != '@' {
 			continue
 		}
-		lo := max(localStart(s, at), done)
+		lo := localStart(s, done, at)
 		local := s[lo:at]
 		if name, rest, ok := strings.Cut(local, "="); ok && properties[strings.ToLower(name)] {
 			lo, local = lo+len(name)+1, rest
@@ -248,16 +283,17 @@ func (r *Redactor) text(s string) string {
 // accounts redacts what stands after smtp.auth=, which need not be an address.
 func (r *Redactor) accounts(s string) string {
 	const mark = "smtp.auth="
+	lower := strings.ToLower(s) // of ASCII: as long as s
 	var b strings.Builder
 	for {
-		i := strings.Index(strings.ToLower(s), mark)
+		i := strings.Index(lower, mark)
 		if i < 0 {
 			b.WriteString(s)
 			return b.String()
 		}
 		i += len(mark)
 		b.WriteString(s[:i])
-		s = s[i:]
+		s, lower = s[i:], lower[i:]
 		end := strings.IndexAny(s, " \t;@")
 		if strings.HasPrefix(s, `"`) {
 			if end = strings.IndexByte(s[1:], '"'); end >= 0 {
@@ -271,23 +307,24 @@ func (r *Redactor) accounts(s string) string {
 			continue // an address, which was done
 		}
 		b.WriteString(r.Word(strings.Trim(s[:end], `"`)))
-		s = s[end:]
+		s, lower = s[end:], lower[end:]
 	}
 }
 
-// localStart returns where the local-part before the "@" at an index begins:
-// an unquoted one with everything that is not a delimiter, or a quoted string.
-func localStart(s string, at int) int {
-	if at > 0 && s[at-1] == '"' {
-		for i := at - 2; i >= 0; i-- {
+// localStart returns where the local-part before the "@" at an index begins,
+// at least at from: an unquoted one with everything that is not a delimiter, or
+// a quoted string.
+func localStart(s string, from, at int) int {
+	if at > from && s[at-1] == '"' {
+		for i := at - 2; i >= from; i-- {
 			if s[i] == '"' && (i == 0 || s[i-1] != '\\') {
 				return i
 			}
 		}
-		return 0
+		return from
 	}
 	i := at
-	for i > 0 && !strings.ContainsRune(" \t<>()[],;:\"", rune(s[i-1])) {
+	for i > from && !strings.ContainsRune(" \t<>()[],;:\"", rune(s[i-1])) {
 		i--
 	}
 	return i

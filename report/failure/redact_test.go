@@ -34,7 +34,9 @@ func TestRedact(t *testing.T) {
 		{"To: undisclosed-recipients:;", ""},
 		{"Return-Path: <>", "Return-Path: <>"},
 		{"Reply-To: \"taro\"@example.jp", "Reply-To: " + taro + "@example.jp"},
-		{"From: taro@example.jp hanako@example.jp", "From: " + taro + "@example.jp " + hanako + "@example.jp"}, // unreadable
+		// Unreadable lists.
+		{"From: taro@example.jp hanako@example.jp", "From: " + taro + "@example.jp, " + hanako + "@example.jp"},
+		{"From: Yamada Taro <taro@example.jp> <hanako@example.jp>", "From: " + taro + "@example.jp, " + hanako + "@example.jp"},
 		{"Subject: Meeting on Friday", "Subject: [" + testRedactor.Word("Meeting on Friday") + "]"},
 		{"Bcc: taro@example.jp", ""},
 		{"X-Originating-IP: 192.0.2.1", ""},
@@ -44,9 +46,13 @@ func TestRedact(t *testing.T) {
 		{"Received: from x (AUTH: CRAM-MD5 taro@SYT0/k, TLS) by y", "Received: from x by y"},
 		{"Received-SPF: pass (x: domain of taro@example.jp) envelope-from=taro@example.jp; helo=x",
 			"Received-SPF: pass (x: domain of " + taro + "@example.jp) envelope-from=" + taro + "@example.jp; helo=x"},
-		{"Authentication-Results: x; auth=pass smtp.auth=taro; spf=pass smtp.mailfrom=\"taro\"@example.jp",
-			"Authentication-Results: x; auth=pass smtp.auth=" + taro + "; spf=pass smtp.mailfrom=" + taro + "@example.jp"},
-		{"Authentication-Results: x; auth=pass smtp.auth=taro@example.jp", "Authentication-Results: x; auth=pass smtp.auth=" + taro + "@example.jp"},
+		{"Received: by mx.example (Postfix) id 1 for taro; date", "Received: by mx.example (Postfix) id 1 for " + taro + "; date"},
+		{"Received: by mx.example id 1 for <taro>; date", "Received: by mx.example id 1 for <" + taro + ">; date"},
+		{"Authentication-Results: x; Auth=pass (login taro) smtp.auth=taro; spf=pass smtp.mailfrom=\"taro\"@example.jp",
+			"Authentication-Results: x; spf=pass smtp.mailfrom=" + taro + "@example.jp"},
+		{"Authentication-Results: x; y=z smtp.auth=taro@example.jp", "Authentication-Results: x; y=z smtp.auth=" + taro + "@example.jp"},
+		{"Authentication-Results: x; y=z smtp.auth=\"taro\" a.b=c", "Authentication-Results: x; y=z smtp.auth=" + taro + " a.b=c"},
+		{"Content-Type: multipart/mixed; boundary=\"taro@example.jp\"", "Content-Type: multipart/mixed; boundary=\"" + taro + "@example.jp\""},
 		{"DKIM-Signature: v=1; d=example.jp; i=taro@example.jp; z=From:taro@example.jp|Subject:hello; b=abc",
 			"DKIM-Signature: v=1; d=example.jp; i=" + taro + "@example.jp; b=abc"},
 		{"DKIM-Signature: v=1; d=example.jp; i=@example.jp; b=abc", "DKIM-Signature: v=1; d=example.jp; i=@example.jp; b=abc"},
@@ -146,6 +152,35 @@ func FuzzRedact(f *testing.F) {
 		for _, field := range testRedactor.Header(h) {
 			if strings.ContainsAny(strings.TrimSuffix(field.Raw(), "\r\n"), "\r\n") {
 				t.Errorf("more than one line: %q", field.Raw())
+			}
+		}
+	})
+}
+
+// FuzzRedactSecret puts an address into every field that stays: wherever it
+// stands, its local-part does not.
+func FuzzRedactSecret(f *testing.F) {
+	const secret = "s3cretlocal"
+	f.Add("from x ", "; date")
+	f.Add("\"quo\\\"te\" <", ">, b@c")
+	f.Add("(comment (auth", ")) smtp.auth=")
+	f.Add("smtp.mailfrom=a=b@", "@c http://")
+	f.Fuzz(func(t *testing.T, before, after string) {
+		if strings.ContainsAny(before+after, "\r\n") || strings.Contains(before+after, secret) || len(before)+len(after) > 4000 {
+			return
+		}
+		for name := range kept {
+			if name == "message-id" {
+				continue
+			}
+			field, ok := message.ParseField(name + ": " + before + secret + "@example.jp" + after + "\r\n")
+			if !ok {
+				t.Fatal(name)
+			}
+			for _, left := range testRedactor.Header(message.Header{field}) {
+				if strings.Contains(left.Raw(), secret) {
+					t.Errorf("%q becomes %q", field.Raw(), left.Raw())
+				}
 			}
 		}
 	})
