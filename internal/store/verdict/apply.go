@@ -25,7 +25,7 @@ type batch struct {
 	counted int64
 	closed  bool
 	minutes map[int64]*minute
-	senders map[senderKey]*senderCount
+	senders map[senderKey]int64
 	spoofs  map[spoofKey]int64
 
 	hashes []uint32
@@ -163,7 +163,7 @@ func (m *mover) begin(ctx context.Context, day string, anyway bool) (*batch, err
 	}
 	b := &batch{
 		d: d, day: day, tally: map[int64]int64{}, minutes: map[int64]*minute{},
-		senders: map[senderKey]*senderCount{}, spoofs: map[spoofKey]int64{},
+		senders: map[senderKey]int64{}, spoofs: map[spoofKey]int64{},
 	}
 	if _, err := d.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return nil, m.judge(day, d, fmt.Errorf("verdicts of %s: %w", day, err))
@@ -263,7 +263,7 @@ var (
 	insertEntry = insert{"INSERT INTO entry (id, row, state, data, print) VALUES ", ""}
 	insertKey   = insert{"INSERT OR IGNORE INTO find VALUES ", ""}
 	addTally    = insert{"INSERT INTO tally VALUES ", " ON CONFLICT (row) DO UPDATE SET n = n + excluded.n"}
-	addSender   = insert{"INSERT INTO sender VALUES ", " ON CONFLICT (slot, ip) DO UPDATE SET n = n + excluded.n, failing = failing + excluded.failing"}
+	addSender   = insert{"INSERT INTO sender VALUES ", " ON CONFLICT (slot, ip) DO UPDATE SET n = n + excluded.n"}
 	addSpoof    = insert{"INSERT INTO spoof VALUES ", " ON CONFLICT (slot, author, ip) DO UPDATE SET n = n + excluded.n"}
 )
 

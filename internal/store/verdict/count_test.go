@@ -105,6 +105,7 @@ func TestCounted(t *testing.T) {
 		{"two days closed", []step{{"close", 0, 1}, {"close", 0, 0}, {"append", 2, 0}}, map[string]int64{today: 0, tomorrow: 0, "2026-11-24": 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			l := openTest(t, dir, Options{still: true})
 			last := map[int]Receipt{}

@@ -64,7 +64,7 @@ CREATE INDEX entry_print ON entry (print) WHERE print IS NOT NULL;
 CREATE TABLE find (k INTEGER PRIMARY KEY);
 -- Live figures: by minute of Entry.Time, and by ten minutes (slot).
 CREATE TABLE minute (m INTEGER PRIMARY KEY, lo INTEGER NOT NULL, hi INTEGER NOT NULL, counts BLOB NOT NULL);
-CREATE TABLE sender (slot INTEGER, ip BLOB, n INTEGER NOT NULL, failing INTEGER NOT NULL, PRIMARY KEY (slot, ip)) WITHOUT ROWID;
+CREATE TABLE sender (slot INTEGER, ip BLOB, n INTEGER NOT NULL, PRIMARY KEY (slot, ip)) WITHOUT ROWID;
 CREATE TABLE spoof (slot INTEGER, author TEXT, ip BLOB, n INTEGER NOT NULL, PRIMARY KEY (slot, author, ip)) WITHOUT ROWID;
 PRAGMA user_version = 1;
 `

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"strings"
 	"time"
 
 	"sekimori/report/aggregate"
@@ -117,6 +118,16 @@ func (d *decoder) count() int {
 	return int(n)
 }
 
+// list is count for a list that is never longer than most.
+func (d *decoder) list(most int) int {
+	n := d.count()
+	if n > most {
+		d.fail()
+		return 0
+	}
+	return n
+}
+
 func (d *decoder) addr() netip.Addr {
 	switch n := d.byte(); n {
 	case 0:
@@ -183,13 +194,13 @@ func (d *decoder) merge(p *Policy, r *aggregate.Record) {
 	r.DKIM, r.SPF = flags&1 != 0, flags&2 != 0
 	r.Disposition = aggregate.Disposition(d.text())
 	r.HeaderFrom, r.EnvelopeFrom, r.EnvelopeTo = d.text(), d.text(), d.text()
-	for range d.count() {
+	for range d.list(maxReasons) {
 		r.Reasons = append(r.Reasons, aggregate.Reason{Type: d.text(), Comment: d.text()})
 	}
-	for range d.count() {
+	for range d.list(maxResults) {
 		r.DKIMResults = append(r.DKIMResults, aggregate.DKIMResult{Domain: d.text(), Selector: d.text(), Result: d.text(), HumanResult: d.text()})
 	}
-	for range d.count() {
+	for range d.list(maxResults) {
 		r.SPFResults = append(r.SPFResults, aggregate.SPFResult{Domain: d.text(), Scope: d.text(), Result: d.text(), HumanResult: d.text()})
 	}
 }
@@ -260,11 +271,12 @@ func appendMessage(b []byte, e *Entry) []byte {
 	b = binary.AppendVarint(b, e.Time.UnixMicro())
 	b = binary.AppendUvarint(b, uint64(max(e.Took.Microseconds(), 0)))
 	b = binary.AppendUvarint(b, uint64(max(e.Size, 0)))
-	for _, s := range [...]string{e.QueueID, e.MessageID, e.Subject, e.Helo, e.MailFrom} {
-		b = appendText(b, s)
-	}
+	b = appendText(appendText(appendText(b, e.MailFrom), e.QueueID), e.Subject)
+	// Names of the sender's domain repeat.
+	base := domainOf(e.MailFrom)
+	b = appendUnder(appendUnder(b, e.MessageID, base), e.Helo, base)
 	if flags&sameFrom == 0 {
-		b = appendText(b, e.From)
+		b = appendUnder(b, e.From, base)
 	}
 	if flags&sameClient == 0 {
 		b = appendAddr(b, e.Client)
@@ -277,6 +289,25 @@ func appendMessage(b []byte, e *Entry) []byte {
 	return b
 }
 
+// appendUnder adds a text, without the base that it may end with.
+func appendUnder(b []byte, s, base string) []byte {
+	s = s[:min(len(s), maxText)]
+	if base != "" && strings.HasSuffix(s, base) {
+		s = s[:len(s)-len(base)]
+		return append(binary.AppendUvarint(b, uint64(len(s))<<1|1), s...)
+	}
+	return append(binary.AppendUvarint(b, uint64(len(s))<<1), s...)
+}
+
+func (d *decoder) under(base string) string {
+	n := d.uint()
+	s := d.take(n >> 1)
+	if n&1 == 0 {
+		return string(s)
+	}
+	return string(s) + base
+}
+
 // parseMessage reads what appendMessage wrote; the kind must have been read
 // into e, or Client is left for later where it is the row's source.
 func parseMessage(b []byte, e *Entry) error {
@@ -286,17 +317,19 @@ func parseMessage(b []byte, e *Entry) error {
 	e.Time = time.UnixMicro(d.int()).UTC()
 	e.Took = time.Duration(min(d.uint(), 1<<50)) * time.Microsecond
 	e.Size = int64(min(d.uint(), 1<<62))
-	e.QueueID, e.MessageID, e.Subject, e.Helo, e.MailFrom = d.text(), d.text(), d.text(), d.text(), d.text()
+	e.MailFrom, e.QueueID, e.Subject = d.text(), d.text(), d.text()
+	base := domainOf(e.MailFrom)
+	e.MessageID, e.Helo = d.under(base), d.under(base)
 	e.From = e.MailFrom
 	if flags&sameFrom == 0 {
-		e.From = d.text()
+		e.From = d.under(base)
 	}
 	e.Client = e.Record.SourceIP
 	if flags&sameClient == 0 {
 		e.Client = d.addr()
 	}
 	e.Rcpt = nil
-	if n := d.count(); n > 0 && n <= maxRcpt {
+	if n := d.list(maxRcpt); n > 0 {
 		e.Rcpt = make([]string, n)
 		for i := range e.Rcpt {
 			e.Rcpt[i] = d.text()

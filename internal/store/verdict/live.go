@@ -87,8 +87,6 @@ type senderKey struct {
 	ip   netip.Addr
 }
 
-type senderCount struct{ n, failing int64 }
-
 type spoofKey struct {
 	slot   int64
 	author string
@@ -109,14 +107,8 @@ func (b *batch) live(e *Entry) {
 		return
 	}
 	slot := at / slotMinutes
-	s := b.senders[senderKey{slot, ip}]
-	if s == nil {
-		s = &senderCount{}
-		b.senders[senderKey{slot, ip}] = s
-	}
-	s.n++
+	b.senders[senderKey{slot, ip}]++
 	if classOf(e) == classFail {
-		s.failing++
 		b.spoofs[spoofKey{slot, e.Record.HeaderFrom, ip}]++
 	}
 }
@@ -141,9 +133,9 @@ func (b *batch) putLive(ctx context.Context) error {
 	senders := slices.SortedFunc(maps.Keys(b.senders), func(x, y senderKey) int {
 		return cmp.Or(cmp.Compare(x.slot, y.slot), x.ip.Compare(y.ip))
 	})
-	err := b.d.many(ctx, addSender, 4, len(senders), func(a []any, i int) []any {
+	err := b.d.many(ctx, addSender, 3, len(senders), func(a []any, i int) []any {
 		k := senders[i]
-		return append(a, k.slot, k.ip.AsSlice(), b.senders[k].n, b.senders[k].failing)
+		return append(a, k.slot, k.ip.AsSlice(), b.senders[k])
 	})
 	if err != nil {
 		return err
@@ -241,9 +233,6 @@ func (l *Latency) Quantile(q float64) time.Duration {
 	return l.Bounds[len(l.Bounds)-1]
 }
 
-// top is how many domains and senders Live lists.
-const top = 20
-
 // maxBuckets bounds how many steps Live gives.
 const maxBuckets = 10_000
 
@@ -262,8 +251,7 @@ func (r *Reader) Live(ctx context.Context, since, until time.Time, step time.Dur
 	for t := since; t.Before(until); t = t.Add(step) {
 		out.Buckets = append(out.Buckets, Bucket{Start: t})
 	}
-	senders := map[netip.Addr]*Sender{}
-	spoofed := map[string]*Spoofed{}
+	t := toplist{since: since, until: until, failing: map[netip.Addr]int64{}, spoofed: map[string]int64{}}
 	err := r.days(ctx, func(f *dayReader) error {
 		// Entries of a time are in its own day's file or a later one.
 		if f.day < dayOf(since) {
@@ -273,26 +261,13 @@ func (r *Reader) Live(ctx context.Context, since, until time.Time, step time.Dur
 		if err != nil || n == 0 {
 			return err
 		}
-		return f.liveTop(ctx, since, until, senders, spoofed)
+		return t.add(ctx, f)
 	})
 	if err != nil {
 		return Live{}, err
 	}
-	for _, s := range senders {
-		out.Senders = append(out.Senders, *s)
-	}
-	slices.SortFunc(out.Senders, func(a, b Sender) int {
-		return cmp.Or(cmp.Compare(b.Failing, a.Failing), cmp.Compare(b.Messages, a.Messages), a.Client.Compare(b.Client))
-	})
-	out.Senders = out.Senders[:min(top, len(out.Senders))]
-	for _, s := range spoofed {
-		out.Spoofed = append(out.Spoofed, *s)
-	}
-	slices.SortFunc(out.Spoofed, func(a, b Spoofed) int {
-		return cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(a.Domain, b.Domain))
-	})
-	out.Spoofed = out.Spoofed[:min(top, len(out.Spoofed))]
-	return out, r.liveDistinct(ctx, &out)
+	out.Spoofed, out.Senders, err = t.finish(ctx, r)
+	return out, err
 }
 
 // liveMinutes adds a day's minutes.
@@ -325,110 +300,3 @@ func (f *dayReader) liveMinutes(ctx context.Context, out *Live) (int, error) {
 	}
 	return n, rows.Err()
 }
-
-// slots are the first and the last ten minutes of a time.
-func slots(since, until time.Time) (first, last int64) {
-	return since.Unix() / 60 / slotMinutes, until.Add(-1).Unix() / 60 / slotMinutes
-}
-
-// liveTop adds up who failed, and in whose name. What is kept of a day in
-// memory is the thousand with the most.
-func (f *dayReader) liveTop(ctx context.Context, since, until time.Time, senders map[netip.Addr]*Sender, spoofed map[string]*Spoofed) error {
-	first, last := slots(since, until)
-	rows, err := f.db.QueryContext(ctx, `SELECT ip, sum(n), sum(failing) AS bad FROM sender WHERE slot BETWEEN ? AND ?
-		GROUP BY ip HAVING bad > 0 ORDER BY bad DESC, ip LIMIT 1000`, first, last)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var ip []byte
-		var n, failing int64
-		if err := rows.Scan(&ip, &n, &failing); err != nil {
-			return err
-		}
-		a, _ := netip.AddrFromSlice(ip)
-		s := senders[a]
-		if s == nil {
-			s = &Sender{Client: a}
-			senders[a] = s
-		}
-		s.Messages += n
-		s.Failing += failing
-	}
-	if err := rows.Close(); err != nil {
-		return err
-	}
-	rows, err = f.db.QueryContext(ctx, `SELECT author, sum(n) AS bad FROM spoof WHERE slot BETWEEN ? AND ?
-		GROUP BY author ORDER BY bad DESC, author LIMIT 1000`, first, last)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var author string
-		var n int64
-		if err := rows.Scan(&author, &n); err != nil {
-			return err
-		}
-		s := spoofed[author]
-		if s == nil {
-			s = &Spoofed{Domain: author}
-			spoofed[author] = s
-		}
-		s.Messages += n
-	}
-	return rows.Err()
-}
-
-// liveDistinct counts the sources of the domains listed, and the domains of
-// the senders listed.
-func (r *Reader) liveDistinct(ctx context.Context, out *Live) error {
-	if len(out.Spoofed) == 0 && len(out.Senders) == 0 {
-		return nil
-	}
-	sources := map[string]map[netip.Addr]bool{}
-	for i := range out.Spoofed {
-		sources[out.Spoofed[i].Domain] = map[netip.Addr]bool{}
-	}
-	domains := map[netip.Addr]map[string]bool{}
-	for i := range out.Senders {
-		domains[out.Senders[i].Client] = map[string]bool{}
-	}
-	err := r.days(ctx, func(f *dayReader) error {
-		if f.day < dayOf(out.Since) {
-			return nil
-		}
-		first, last := slots(out.Since, out.Until)
-		rows, err := f.db.QueryContext(ctx, "SELECT author, ip FROM spoof WHERE slot BETWEEN ? AND ?", first, last)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var author string
-			var ip []byte
-			if err := rows.Scan(&author, &ip); err != nil {
-				return err
-			}
-			a, _ := netip.AddrFromSlice(ip)
-			if of := sources[author]; of != nil && len(of) < maxDistinct {
-				of[a] = true
-			}
-			if of := domains[a]; of != nil && len(of) < maxDistinct {
-				of[author] = true
-			}
-		}
-		return rows.Err()
-	})
-	for i := range out.Spoofed {
-		out.Spoofed[i].Sources = int64(len(sources[out.Spoofed[i].Domain]))
-	}
-	for i := range out.Senders {
-		out.Senders[i].Domains = int64(len(domains[out.Senders[i].Client]))
-	}
-	return err
-}
-
-// maxDistinct is how far sources and domains are counted.
-const maxDistinct = 10_000

@@ -90,7 +90,7 @@ func (d *decoder) steps(depth int) []explain.Step {
 		}
 		return nil
 	}
-	out := make([]explain.Step, 0, min(n, maxSteps))
+	out := make([]explain.Step, 0, min(n, 64))
 	for range n {
 		if d.bad {
 			break
@@ -106,13 +106,15 @@ func (d *decoder) step(s *explain.Step, depth int) {
 	s.Code, s.Ref = d.text(), d.text()
 	n := d.count()
 	if n > 0 {
-		s.Args = make(explain.Args, n)
+		s.Args = make(explain.Args, min(n, 16))
 	}
 	for range n {
 		k := d.text()
-		if v := d.arg(); !d.bad {
-			s.Args[k] = v
+		v := d.arg()
+		if d.bad {
+			return
 		}
+		s.Args[k] = v
 	}
 	s.Children = d.steps(depth + 1)
 }
@@ -136,7 +138,9 @@ func (d *decoder) arg() any {
 		n := d.count()
 		out := make([]string, 0, n)
 		for range n {
-			out = append(out, d.text())
+			if out = append(out, d.text()); d.bad {
+				return nil
+			}
 		}
 		return out
 	}
