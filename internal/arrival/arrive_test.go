@@ -75,6 +75,8 @@ func arrivals() []arriving {
 		fine("two signatures", bank("two").signed("bank.example", "r", "e").from(elsewhere, nobody), none+"dkim=pass bank.example/r; dkim=pass bank.example/e; "+bankAR),
 		fine("relaxed alignment", bank("relaxed").from(bankMail, "x@mail.bank.example"), "spf=pass mail.bank.example; dkim=none; "+bankAR),
 		fine("notification", null, "spf=pass mail.bank.example; dkim=none; "+bankAR),
+		fine("IPv6", bank("six").from("2001:db8:10::25", atBank), "spf=pass bank.example; dkim=none; "+bankAR),
+		bad("IPv6 of another", bank("six").from("2001:db8:11::25", atBank), "spf=fail bank.example; dkim=none; "+bankBad),
 		fine("no policy", compose("silent", "a@silent.example").from(elsewhere, nobody), none+"dkim=none; dmarc=none silent.example"),
 		fine("no policy, softfail", compose("soft", "a@soft.example").from(elsewhere, "a@soft.example"), "spf=softfail soft.example; dkim=none; dmarc=none soft.example"),
 

@@ -29,7 +29,7 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer g.kill()
-	const kills, senders = 50, 6
+	const kills, senders = 50, 4
 	var done atomic.Bool
 	var mu sync.Mutex
 	accepted := map[string]string{} // message by its ID in the queue
@@ -57,7 +57,7 @@ func TestKilled(t *testing.T) {
 						t.Errorf("%s: never accepted: %s, %v", id, r, err)
 						break
 					}
-					time.Sleep(5 * time.Millisecond)
+					time.Sleep(20 * time.Millisecond)
 				}
 			}
 		})
@@ -100,7 +100,7 @@ func TestKilled(t *testing.T) {
 	if err := g.stop(); err != nil {
 		t.Errorf("stopped: %v", err)
 	}
-	if have := g.counted(t)["bank.example"]; have != int64(len(accepted)) {
+	if have := g.counted(t, true)["bank.example"]; have != int64(len(accepted)) {
 		t.Errorf("%d are counted after the end, want %d", have, len(accepted))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"sekimori/dkim"
 	"sekimori/internal/mailserver"
@@ -115,6 +116,70 @@ func TestDeparture(t *testing.T) {
 	if got != held || strings.Contains(text, "DKIM-Signature") {
 		t.Errorf("%s: %s", got, text)
 	}
+}
+
+// TestSendmail has a program on the host itself send mail, by sendmail(1) and
+// not by SMTP: it is ours, whatever the configuration says of networks.
+func TestSendmail(t *testing.T) {
+	w := here(t)
+	const clerk = "clerk@receiver.example"
+	l := compose("by-sendmail", clerk)
+	if err := w.postfix.Submit(clerk, []string{"reader@receiver.example"}, bytes.ReplaceAll(l.bytes(), []byte("\r\n"), []byte("\n"))); err != nil {
+		t.Fatal(err)
+	}
+	text := w.bySubject(t, "by-sendmail")
+	if !strings.Contains(text, "DKIM-Signature") || strings.Contains(text, "dmarc=") {
+		t.Errorf("not taken for our own: %s", text)
+	}
+	openDKIM(t, []byte(text))
+	// A client that Postfix knows no address of is not one of ours.
+	c, err := mailserver.Dial(w.postfix.Address("hold"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if r, err := c.Command("XCLIENT ADDR=[UNAVAILABLE] NAME=[UNAVAILABLE]"); err != nil || r.Code != 220 {
+		t.Fatal(r, err)
+	}
+	if r, err := c.Command("EHLO somewhere.example"); err != nil || r.Code != 250 {
+		t.Fatal(r, err)
+	}
+	unknown := compose("unknown-client", clerk).from(own, clerk)
+	r, err := c.Mail(unknown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, text := w.fateOf(t, "hold", r); strings.Contains(text, "DKIM-Signature") {
+		t.Errorf("signed for a client without an address: %s", text)
+	}
+}
+
+// bySubject waits for a message in the inbox or on hold.
+func (w *world) bySubject(t *testing.T, subject string) string {
+	t.Helper()
+	mark := []byte("\nSubject: " + subject + "\n")
+	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+		all, err := w.postfix.Delivered()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range all {
+			if bytes.Contains(text, mark) {
+				return string(mailserver.Undelivered(text))
+			}
+		}
+		held, err := w.postfix.Held()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range held {
+			if text, err := w.postfix.Message(id); err == nil && bytes.Contains(text, mark) {
+				return string(text)
+			}
+		}
+	}
+	t.Fatalf("%s: neither delivered nor held: %s", subject, w.postfix.Log())
+	return ""
 }
 
 // openDKIM has OpenDKIM verify the RSA signature of a message: its Debian

@@ -167,3 +167,6 @@ func (g *gate) log() string {
 	}
 	return strings.Join(kept[max(0, len(kept)-30):], "")
 }
+
+// verb is a verb of the program as a command.
+func (g *gate) verb(args ...string) *exec.Cmd { return exec.Command(g.w.program, args...) }

@@ -154,7 +154,8 @@ func (w *world) open(root string) error {
 		for _, d := range reported {
 			routes[d] = w.far.Address(mailserver.Main)
 		}
-		w.postfix, errs[2] = mailserver.Start(mailserver.Options{Hostname: receiver, Domains: []string{"receiver.example"}, Services: services, Routes: routes})
+		w.postfix, errs[2] = mailserver.Start(mailserver.Options{Hostname: receiver, Domains: []string{"receiver.example"}, Services: services, Routes: routes,
+			Set: map[string]string{"non_smtpd_milters": w.gates["hold"].milter()}})
 	})
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {

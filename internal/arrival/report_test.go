@@ -53,9 +53,7 @@ func TestReports(t *testing.T) {
 		defer g.kill()
 	}
 	want := w.dayOfMail(t)
-	for d, n := range want {
-		g.awaitCount(t, d, n, 10*time.Second)
-	}
+	g.awaitCounts(t, want, 10*time.Second)
 	if t.Failed() {
 		return
 	}

@@ -50,7 +50,7 @@ var owners = []struct {
 	spf         string
 	signs       bool
 }{
-	{"bank", "v=DMARC1; p=reject; rua=mailto:dmarc@bank.example", "ip4:" + bankMail + " -all", true},
+	{"bank", "v=DMARC1; p=reject; rua=mailto:dmarc@bank.example", "ip4:" + bankMail + " ip6:2001:db8:10::/48 -all", true},
 	{"mail.bank", "", "ip4:" + bankMail + " -all", false},
 	{"city", "v=DMARC1; p=quarantine; rua=mailto:dmarc@city.example", "ip4:" + cityMail + " -all", true},
 	{"shop", "v=DMARC1; p=none; rua=mailto:dmarc@shop.example", "ip4:" + bankMail + " -all", true},
@@ -76,7 +76,7 @@ var owners = []struct {
 	{"xn--bnk-ela", "v=DMARC1; p=reject", "ip4:" + mallory + " -all", true},                                        // bánk
 	{"xn--fsqu00a", "v=DMARC1; p=reject; rua=mailto:dmarc@xn--fsqu00a.example", "ip4:" + bankMail + " -all", true}, // 例子
 	{"banned", "v=DMARC1; p=none", "ip4:" + bankMail + " -all", true},
-	{"receiver", "v=DMARC1; p=reject; rua=mailto:dmarc@receiver.example", "ip4:" + own + " ip4:127.0.0.1 -all", true},
+	{"receiver", "v=DMARC1; p=reject; rua=mailto:dmarc@receiver.example", "ip4:" + own + " -all", true},
 	{"broken", "v=DMARC1; p=reject; rua=mailto:dmarc@broken.example", "include:spf.lame.example -all", false},
 	{"loop", "v=DMARC1; p=reject", "include:loop.example -all", false},
 }

@@ -21,19 +21,63 @@ func (s *Server) Inbox() string { return filepath.Join(s.Dir, "mail", "inbox") }
 // Delivered-To stand before everything else.
 func (s *Server) Delivered() (map[string][]byte, error) {
 	found := map[string][]byte{}
-	dir := filepath.Join(s.Inbox(), "new")
-	names, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return found, nil
+	names, err := s.files()
+	if err != nil {
+		return nil, err
 	}
-	for _, n := range names {
-		text, err := os.ReadFile(filepath.Join(dir, n.Name()))
-		if err != nil {
+	for _, name := range names {
+		if found[name], err = os.ReadFile(filepath.Join(s.Inbox(), "new", name)); err != nil {
 			return nil, err
 		}
-		found[n.Name()] = text
 	}
-	return found, err
+	return found, nil
+}
+
+// files lists the inbox, which is there from the first message on.
+func (s *Server) files() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(s.Inbox(), "new"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}
+
+// find returns the name of the message's file, or "" as long as there is none.
+// It reads each header once, whoever asks.
+func (s *Server) find(id string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if name := s.names[id]; name != "" {
+		return name, nil
+	}
+	names, err := s.files()
+	if err != nil {
+		return "", err
+	}
+	if s.names == nil {
+		s.names, s.known = map[string]string{}, map[string]bool{}
+	}
+	for _, name := range names {
+		if s.known[name] {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(s.Inbox(), "new", name))
+		if err != nil {
+			return "", err
+		}
+		s.known[name] = true
+		head, _, _ := bytes.Cut(text, []byte("\n\n"))
+		// Our own Received field, the topmost of the kind.
+		_, rest, _ := bytes.Cut(head, []byte("\nReceived: "))
+		_, rest, _ = bytes.Cut(rest, []byte(" id "))
+		end := bytes.IndexFunc(rest, func(c rune) bool { return c <= ' ' || c == ';' })
+		s.names[string(rest[:max(end, 0)])] = name
+	}
+	return s.names[id], nil
 }
 
 // Held returns the IDs of the messages on hold.
@@ -86,17 +130,15 @@ const (
 // A message in the inbox has lost the fields of the delivery: it begins with
 // what arrived.
 func (s *Server) Await(id string, patience time.Duration) (Place, []byte, error) {
-	mark := []byte(" id " + id)
 	until := time.Now().Add(patience)
 	for {
-		all, err := s.Delivered()
+		name, err := s.find(id)
 		if err != nil {
 			return "", nil, err
 		}
-		for _, text := range all {
-			if head, _, _ := bytes.Cut(text, []byte("\n\n")); bytes.Contains(head, mark) {
-				return InInbox, Undelivered(text), nil
-			}
+		if name != "" {
+			text, err := os.ReadFile(filepath.Join(s.Inbox(), "new", name))
+			return InInbox, Undelivered(text), err
 		}
 		held, err := s.Held()
 		if err != nil {

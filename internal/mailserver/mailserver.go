@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -67,6 +68,10 @@ type Server struct {
 	out       bytes.Buffer
 	ended     chan struct{}
 	temporary bool
+
+	mu    sync.Mutex
+	names map[string]string // files of the inbox by the message's ID
+	known map[string]bool   // files that were read
 }
 
 // Start sets a server up and waits until its ports answer. The error wraps
@@ -302,7 +307,7 @@ func (s *Server) mainCF(owner *user.User) string {
 		"maillog_file":          s.Dir + "/log",
 		"maillog_file_prefixes": "/tmp, /dev/shm, " + s.Dir,
 		"myhostname":            or(s.o.Hostname, "mx.example"),
-		"inet_protocols":        "ipv4",
+		"inet_protocols":        "all",
 		"inet_interfaces":       "127.0.0.1",
 		"mynetworks":            "127.0.0.0/8",
 		"mydestination":         "",
@@ -336,6 +341,7 @@ func (s *Server) mainCF(owner *user.User) string {
 		"milter_command_timeout":         "10s",
 		"milter_content_timeout":         "30s",
 		"milter_connect_macros":          "j {daemon_name} {daemon_addr} {daemon_port} {client_addr} {client_name} v",
+		"local_recipient_maps":           "",
 		"local_header_rewrite_clients":   "", // whoever comes by XCLIENT is a stranger
 		"smtpd_authorized_xclient_hosts": or(strings.Join(s.o.XCLIENT, ", "), "127.0.0.0/8"),
 

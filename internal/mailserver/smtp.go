@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -190,4 +192,19 @@ func (s *Server) Send(service string, l Letter) (Reply, error) {
 		_, _ = c.Command("QUIT")
 	}
 	return r, err
+}
+
+// Submit hands a message to the server with sendmail(1), as programs on its
+// host do. Line ends are LF.
+func (s *Server) Submit(from string, to []string, data []byte) error {
+	path, err := find("sendmail")
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(path, append([]string{"-C", filepath.Join(s.Dir, "conf"), "-i", "-f", from}, to...)...)
+	cmd.Stdin = bytes.NewReader(data)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("sendmail: %w: %s", err, out)
+	}
+	return nil
 }
