@@ -21,15 +21,16 @@ func policyKey(p verdict.Policy) string {
 }
 
 // reportID names the report of a day on a policy. It is the same whenever it is
-// made: of the same day, policy and reporter. It is a dot-atom, as the Subject
-// wants it (RFC 9990 §3.5.2).
+// made: of the same day, policy and reporter. It has letters and digits only,
+// so that it is the same in the report, the subject and the file name (RFC 9990
+// §3.1.4, §3.5.1, §3.5.2).
 func (o *Options) reportID(day string, p verdict.Policy) string {
 	h := sha256.New()
 	for _, s := range []string{day, p.Domain, p.Text, p.Method, o.Organization, o.Email} {
 		// With its length in front, no part can be taken for another.
 		fmt.Fprintf(h, "%d:%s", len(s), s)
 	}
-	return strings.ReplaceAll(day, "-", "") + "-" + hex.EncodeToString(h.Sum(nil)[:12])
+	return strings.ReplaceAll(day, "-", "") + hex.EncodeToString(h.Sum(nil)[:12])
 }
 
 // period is what a report about a day says of it: its first and its last
@@ -63,39 +64,52 @@ func (o *Options) head(day string, p verdict.Policy, rec *dmarc.Record) (aggrega
 	if o.Form == aggregate.RFC9990 {
 		rep.Metadata.Generator = o.Generator
 	}
+	if text := faults(rec); text != "" {
+		rep.Metadata.Errors = []string{text}
+	}
 	return rep, nil
 }
 
-// published is the record as the receiver saw it: tags that are missing or
-// invalid are left out, except p, which both forms require. Without a usable p
-// the record counted as p=none (RFC 9989 §4.7, §4.10.1).
-func published(form aggregate.Form, p verdict.Policy, rec *dmarc.Record) aggregate.PolicyPublished {
-	out := aggregate.PolicyPublished{Domain: p.Domain, P: string(rec.P), SP: string(rec.SP)}
-	if out.P == "" {
-		out.P = string(dmarc.None)
-	}
-	if rec.Has("adkim") {
-		out.ADKIM = string(rec.ADKIM)
-	}
-	if rec.Has("aspf") {
-		out.ASPF = string(rec.ASPF)
-	}
-	if rec.Has("fo") {
-		out.FO = rec.FO.String()
-	}
-	if form == aggregate.RFC7489 {
-		if rec.Has("pct") {
-			out.PCT = strconv.Itoa(rec.Pct)
+// faults says in a line what is wrong with the record (RFC 9990 §3.1.5); empty
+// where nothing is.
+func faults(rec *dmarc.Record) string {
+	const most = 5
+	var all []string
+	for i, f := range rec.Faults {
+		if i == most {
+			all = append(all, "…")
+			break
 		}
+		all = append(all, clean(f.Error()))
+	}
+	return strings.Join(all, "; ")
+}
+
+// published is the policy as it was applied: what the record says, or the
+// default (RFC 9990 §3.1.1.5), so that a reader need not know which tag falls
+// back to which. A record whose policies are not all valid counted as p=none,
+// for its rua's sake (RFC 9989 §4.10.1).
+func published(form aggregate.Form, p verdict.Policy, rec *dmarc.Record) aggregate.PolicyPublished {
+	eff, sp, np := rec.Effective()
+	byList := p.Method == string(dmarc.PSL)
+	if rec.P == "" || rec.SP == "" && rec.Has("sp") || !byList && rec.NP == "" && rec.Has("np") {
+		eff, sp, np = dmarc.None, dmarc.None, dmarc.None
+	}
+	out := aggregate.PolicyPublished{Domain: p.Domain, P: string(eff), SP: string(sp), ADKIM: string(rec.ADKIM), ASPF: string(rec.ASPF), FO: rec.FO.String()}
+	if form == aggregate.RFC7489 {
+		// Historic, and not applied (RFC 9989 §9.3); this form wants it as published.
+		out.PCT = strconv.Itoa(rec.Pct)
 		return out
 	}
-	out.NP = string(rec.NP)
+	if !byList { // RFC 7489 knows no np
+		out.NP = string(np)
+	}
 	out.Testing = "n"
 	if rec.Testing {
 		out.Testing = "y"
 	}
 	switch p.Method {
-	case "psl", "treewalk":
+	case string(dmarc.PSL), string(dmarc.TreeWalk):
 		out.DiscoveryMethod = p.Method
 	}
 	return out

@@ -52,7 +52,8 @@ func TestDay(t *testing.T) {
 		if got := m.header.Get("Subject"); got != subject {
 			t.Errorf("subject %q, want %q", got, subject)
 		}
-		if m.filename != aggregate.Filename(m.report) || !strings.HasPrefix(m.filename, "city.example!example.") {
+		// RFC 9990 §3.1.4: Report-ID and unique-id are identical.
+		if !strings.HasSuffix(m.filename, "!"+meta.ReportID+".xml.gz") || m.filename != aggregate.Filename(m.report) || !strings.HasPrefix(m.filename, "city.example!example.") {
 			t.Errorf("file name %q", m.filename)
 		}
 		if m.header.Get("Auto-Submitted") != "auto-generated" || m.header.Get("From") != `"City of Example" <dmarc-reports@city.example>` {
@@ -117,7 +118,7 @@ func TestForms(t *testing.T) {
 		got, pub := records[0], rep.PolicyPublished
 		switch form {
 		case aggregate.RFC9990:
-			if want := (aggregate.PolicyPublished{Domain: "example.com", P: "reject", SP: "quarantine", NP: "reject", ADKIM: "s", FO: "1:d", Testing: "y", DiscoveryMethod: "treewalk"}); pub != want {
+			if want := (aggregate.PolicyPublished{Domain: "example.com", P: "reject", SP: "quarantine", NP: "reject", ADKIM: "s", ASPF: "r", FO: "1:d", Testing: "y", DiscoveryMethod: "treewalk"}); pub != want {
 				t.Errorf("%+v", pub)
 			}
 			if got.Disposition != "pass" || got.Reasons[0].Type != "policy_test_mode" || got.Reasons[1] != (aggregate.Reason{Type: "other", Comment: "forwarded"}) {
@@ -127,7 +128,7 @@ func TestForms(t *testing.T) {
 				t.Errorf("%+v", got.SPFResults)
 			}
 		case aggregate.RFC7489:
-			if want := (aggregate.PolicyPublished{Domain: "example.com", P: "reject", SP: "quarantine", ADKIM: "s", FO: "1:d", PCT: "30"}); pub != want {
+			if want := (aggregate.PolicyPublished{Domain: "example.com", P: "reject", SP: "quarantine", ADKIM: "s", ASPF: "r", FO: "1:d", PCT: "30"}); pub != want {
 				t.Errorf("%+v", pub)
 			}
 			if got.Disposition != "none" || got.Reasons[0] != (aggregate.Reason{Type: "other", Comment: "policy_test_mode: t=y"}) || got.Reasons[1].Type != "forwarded" {
@@ -136,6 +137,34 @@ func TestForms(t *testing.T) {
 			if len(got.SPFResults) != 2 || len(records[1].SPFResults) != 1 || records[1].SPFResults[0].Result != "none" {
 				t.Errorf("%+v %+v", got.SPFResults, records[1].SPFResults)
 			}
+		}
+	}
+}
+
+// TestFaults: what is wrong with a record is said, and its policy is what was
+// applied.
+func TestFaults(t *testing.T) {
+	for text, want := range map[string]aggregate.PolicyPublished{
+		"v=DMARC1; p=reject; rua=mailto:a@example.com":                    {P: "reject", SP: "reject", NP: "reject", ADKIM: "r", ASPF: "r", FO: "0"},
+		"v=DMARC1; p=none; sp=quarantine; rua=mailto:a@example.com":       {P: "none", SP: "quarantine", NP: "quarantine", ADKIM: "r", ASPF: "r", FO: "0"},
+		"v=DMARC1; p=refuse; sp=reject; fo=s; rua=x,mailto:a@example.com": {P: "none", SP: "none", NP: "none", ADKIM: "r", ASPF: "r", FO: "0:s"},
+		"v=DMARC1; p=reject; np=refuse; rua=mailto:a@example.com":         {P: "none", SP: "none", NP: "none", ADKIM: "r", ASPF: "r", FO: "0"},
+	} {
+		d := &days{}
+		p := com()
+		p.Text = text
+		d.add(yesterday, p, row(1, 1))
+		var b strings.Builder
+		if err := reporter(t, options(t, d)).Preview(context.Background(), name("example.com"), yesterday, &b); err != nil {
+			t.Fatal(err)
+		}
+		rep, _, _ := read(t, []byte(b.String()))
+		want.Domain, want.Testing, want.DiscoveryMethod = "example.com", "n", "treewalk"
+		if rep.PolicyPublished != want {
+			t.Errorf("%s: %+v", text, rep.PolicyPublished)
+		}
+		if bad := strings.Contains(text, "refuse"); (len(rep.Metadata.Errors) > 0) != bad || bad && !strings.Contains(rep.Metadata.Errors[0], "refuse") {
+			t.Errorf("%s: %q", text, rep.Metadata.Errors)
 		}
 	}
 }
