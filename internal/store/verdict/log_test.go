@@ -73,7 +73,7 @@ func readTest(t testing.TB, dir string) *Reader {
 
 func flush(t testing.TB, l *Log) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := l.Flush(ctx); err != nil {
 		t.Fatal(err)
