@@ -56,8 +56,7 @@ type arrival struct {
 	digests  message.Digests // of own mail
 	leaving  Leaving
 
-	raw      []byte // the header section, with CRLF
-	starts   []int  // of the fields, in raw
+	gathered *gathering
 	header   message.Header
 	over     bool     // the header is longer than is kept
 	froms    []string // From fields beyond that
@@ -91,18 +90,32 @@ const (
 	markerValue = "YES"
 )
 
-var arrivals = sync.Pool{New: func() any {
-	return &arrival{raw: make([]byte, 0, 8<<10), starts: make([]int, 0, 64), header: make(message.Header, 0, 64)}
-}}
+var arrivals = sync.Pool{New: func() any { return &arrival{header: make(message.Header, 0, 32)} }}
 
 // free gives the buffers back, unless a huge message made them large.
 func (a *arrival) free() {
-	if cap(a.raw) > 64<<10 || cap(a.starts) > 1024 || cap(a.scratch) > 64<<10 {
+	if cap(a.header) > 256 || cap(a.scratch) > 16<<10 {
 		return
 	}
 	clear(a.header[:cap(a.header)])
-	*a = arrival{raw: a.raw[:0], starts: a.starts[:0], header: a.header[:0], scratch: a.scratch[:0]}
+	*a = arrival{header: a.header[:0], scratch: a.scratch[:0]}
 	arrivals.Put(a)
+}
+
+// gathering is a header section while it comes; a message has none any more
+// once its header is complete.
+type gathering struct {
+	raw    []byte // with CRLF
+	starts []int  // of the fields, in raw
+}
+
+var gatherings = sync.Pool{New: func() any { return &gathering{raw: make([]byte, 0, 8<<10), starts: make([]int, 0, 64)} }}
+
+func (g *gathering) free() {
+	if cap(g.raw) <= 64<<10 && cap(g.starts) <= 1024 {
+		g.raw, g.starts = g.raw[:0], g.starts[:0]
+		gatherings.Put(g)
+	}
 }
 
 // field takes a field of the header. A fold comes as LF, and is a CRLF in what
@@ -118,29 +131,36 @@ func (a *arrival) field(name, value string, spaced bool) {
 			a.counted[i]++
 		}
 	}
-	if a.over || len(a.raw)+n+strings.Count(value, "\n") > maxHeader || len(a.starts) >= maxFields {
+	if a.headed {
+		return // no MTA sends a field behind the header
+	}
+	if a.gathered == nil {
+		a.gathered = gatherings.Get().(*gathering)
+	}
+	g := a.gathered
+	if a.over || len(g.raw)+n+strings.Count(value, "\n") > maxHeader || len(g.starts) >= maxFields {
 		a.beyond(name, value)
 		return
 	}
-	a.starts = append(a.starts, len(a.raw))
-	a.raw = append(append(a.raw, name...), ':')
+	g.starts = append(g.starts, len(g.raw))
+	g.raw = append(append(g.raw, name...), ':')
 	if !spaced {
-		a.raw = append(a.raw, ' ') // RFC 5322 §2.2 has none; MTAs write one
+		g.raw = append(g.raw, ' ') // RFC 5322 §2.2 has none; MTAs write one
 	}
 	for {
 		i := strings.IndexByte(value, '\n')
 		if i < 0 {
 			break
 		}
-		a.raw = append(a.raw, value[:i]...)
+		g.raw = append(g.raw, value[:i]...)
 		if i == 0 || value[i-1] != '\r' {
-			a.raw = append(a.raw, '\r')
+			g.raw = append(g.raw, '\r')
 			a.size++
 		}
-		a.raw = append(a.raw, '\n')
+		g.raw = append(g.raw, '\n')
 		value = value[i+1:]
 	}
-	a.raw = append(append(a.raw, value...), '\r', '\n')
+	g.raw = append(append(g.raw, value...), '\r', '\n')
 }
 
 // beyond takes a field that is not kept. Who the author claims to be is found
@@ -182,30 +202,31 @@ func (a *arrival) endOfHeader() {
 		b = append(append(b, r...), 0)
 	}
 	a.scratch = b
-	a.write(b)
-	a.write(a.raw)
+	a.prints[0].Write(b)
+	a.prints[1].Write(b)
 	a.headed = true
-	text := string(a.raw)
-	for i, from := range a.starts {
+	g := a.gathered
+	if g == nil {
+		return
+	}
+	a.prints[0].Write(g.raw)
+	a.prints[1].Write(g.raw)
+	text := string(g.raw)
+	for i, from := range g.starts {
 		to := len(text)
-		if i+1 < len(a.starts) {
-			to = a.starts[i+1]
+		if i+1 < len(g.starts) {
+			to = g.starts[i+1]
 		}
 		if f, ok := message.ParseField(text[from:to]); ok {
 			a.header = append(a.header, f)
 		}
 	}
+	a.gathered = nil
+	g.free()
 }
 
-// write adds to the print. Of the body one hash is enough.
-func (a *arrival) write(p []byte) {
-	a.prints[0].Write(p)
-	if !a.headed {
-		a.prints[1].Write(p)
-	}
-}
-
-// begin starts the print with the envelope.
+// begin starts the print, with the envelope. It is two hashes, of which the
+// second does without the body.
 func (a *arrival) begin() {
 	a.prints[0].Reset()
 	a.prints[1].ResetWithSeed(1)
@@ -214,7 +235,8 @@ func (a *arrival) begin() {
 	b = append(b, ip[:]...)
 	b = append(append(b, a.in.MailFrom...), 0)
 	a.scratch = b
-	a.write(b)
+	a.prints[0].Write(b)
+	a.prints[1].Write(b)
 }
 
 // sum is the print.

@@ -84,6 +84,8 @@ func (a *arrival) entry(p *parts, v *check.Verdict, d *Decision, queueID string)
 	}
 	if from, ok := p.author(); ok {
 		e.From = clip(from.String(), maxAddress)
+	} else {
+		e.From = clip(strings.Trim(p.from, " \t\r\n"), maxAddress) // as it stands there
 	}
 	if a.own != foreign {
 		return e

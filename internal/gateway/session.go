@@ -201,7 +201,7 @@ func (n *session) body(p []byte) {
 		return
 	}
 	a.size += int64(len(p))
-	a.write(p)
+	a.prints[0].Write(p)
 	switch {
 	case a.failed || a.over:
 	case a.leaving != nil:

@@ -165,7 +165,7 @@ func TestMilterSuite(t *testing.T) {
 	if len(suite.Cases) != 69 || compared["dkim"] < 50 {
 		t.Errorf("%d sessions, compared %v", len(suite.Cases), compared)
 	}
-	if s := g.Stats(); s.Panics != 0 || s.InProgress != 0 {
+	if s := g.settled(); s.Panics != 0 || s.InProgress != 0 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -38,6 +38,18 @@ func (g *gate) listen(t testing.TB) string {
 	return address
 }
 
+// settled are the counters once every message is counted: that is after its
+// answer is sent.
+func (g *gate) settled() Stats {
+	for range 200 {
+		if s := g.Stats(); s.InProgress == 0 {
+			return s
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return g.Stats()
+}
+
 func dial(t testing.TB, address string, o milter.ClientOptions) *milter.Client {
 	t.Helper()
 	if o.Hostname == "" {
@@ -128,7 +140,7 @@ func TestWire(t *testing.T) {
 			}
 		}
 	}
-	if s := g.Stats(); s.InProgress != 0 || s.Panics != 0 || len(g.book.entries) != 12 {
+	if s := g.settled(); s.InProgress != 0 || s.Panics != 0 || len(g.book.entries) != 12 {
 		t.Errorf("%+v, %d entries", s, len(g.book.entries))
 	}
 }
