@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -162,6 +163,8 @@ func NewFailures(o FailureOptions) (*Failures, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	// RFC 5965 §3.1: products as in HTTP, NAME/VERSION.
+	o.Generator = strings.Replace(o.Generator, " ", "/", 1)
 	if o.Generator == "" {
 		o.Generator = "Sekimori"
 	}

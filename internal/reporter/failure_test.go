@@ -101,7 +101,7 @@ func (w *world) sign(d string) func(message.Header, io.Reader) ([]string, error)
 func (w *world) failures(t testing.TB, change func(*FailureOptions)) (f *Failures, stop func()) {
 	t.Helper()
 	o := FailureOptions{
-		Email: "dmarc@city.example", Generator: "Sekimori/test", Host: "mx.city.example", Sign: w.sign("city.example"), Resolver: w.zone, Dir: w.dir,
+		Email: "dmarc@city.example", Generator: "Sekimori test", Host: "mx.city.example", Sign: w.sign("city.example"), Resolver: w.zone, Dir: w.dir,
 		Gather: 20 * time.Millisecond, Pause: 10 * time.Millisecond, Now: w.now,
 		Words: func(s explain.Step) string { return fmt.Sprint(s.Code, " ", s.Args["domain"], " ", s.Args["messages"]) },
 		Send: func(_ context.Context, m Mail) error {
@@ -321,7 +321,7 @@ func TestFailureReport(t *testing.T) {
 	}
 	if r.AuthFailure != failure.DMARC || len(r.Unaligned) != 2 || r.Incidents != 3 || r.ReportedDomains[0] != "any.example" || r.SourceIP.String() != "203.0.113.9" ||
 		r.SourcePort != 12345 || r.DKIMDomain != "any.example" || r.DKIMSelector != "s" || r.DKIMIdentity != "@any.example" || len(r.SPFDNS) != 1 || r.SPFDNS[0].Text != "v=spf1 ip4:192.0.2.1 -all" ||
-		r.EnvelopeID != "4ABC" || r.Delivery != failure.Policy || !strings.HasSuffix(r.MailFrom, "@any.example") || r.ReportingMTA != "dns; mx.city.example" || r.Arrived.IsZero() ||
+		r.EnvelopeID != "4ABC" || r.UserAgent != "Sekimori/test" || r.Delivery != failure.Policy || !strings.HasSuffix(r.MailFrom, "@any.example") || r.ReportingMTA != "dns; mx.city.example" || r.Arrived.IsZero() ||
 		!strings.Contains(r.AuthenticationResults[0], "dmarc=fail") || r.Header.Get("Message-ID") != "<1@any.example>" || !r.Header.Has("DKIM-Signature") {
 		t.Errorf("%+v", r)
 	}
