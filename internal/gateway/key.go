@@ -86,18 +86,21 @@ func loadKey(k Key) (*signingKey, error) {
 
 // readKey reads a private key of a file that nobody else can read.
 func readKey(path string) (crypto.Signer, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	if !info.Mode().IsRegular() { // opening a pipe would wait
+		return nil, fmt.Errorf("%s: not a file: name the file of a private key (PEM)", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
 	}
 	defer f.Close()
-	// The open file is looked at, not its name, which may change meanwhile.
-	info, err := f.Stat()
-	if err != nil {
+	// The open file is what counts, not its name, which may lead elsewhere by now.
+	if info, err = f.Stat(); err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a file: name the file of a private key (PEM)", path)
 	}
 	if err := guarded(path, info); err != nil {
 		return nil, err
