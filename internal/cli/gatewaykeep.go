@@ -30,9 +30,10 @@ const (
 	// drainTime is how long messages in progress may take to end when the
 	// gateway stops.
 	drainTime = 30 * time.Second
-	// flushTime is how long verdicts may take to get from the journal into the
-	// files of their days then. What does not is carried there at the next start.
-	flushTime = 10 * time.Second
+	// settleTime is how long the work behind the answers may take to end then.
+	// What is written to disk is whole at any time, so that nothing is lost by
+	// cutting it short, and the next start comes soon.
+	settleTime = 2 * time.Second
 	// statusEvery is how often the gateway tells of itself to the dashboard.
 	statusEvery = 5 * time.Second
 	// expireEvery is how often verdicts that are too old are looked for.
@@ -276,26 +277,22 @@ func (k *gatekeeper) drain(atOnce context.Context, site *http.Server) {
 	}
 }
 
-// settle ends the work behind the answers and closes the verdicts. What is in
-// the journal alone is safe there.
+// settle ends the work behind the answers and closes the verdicts. Those that
+// are in the journal alone are safe there: they wait for the next start, so that
+// it comes soon.
 func (k *gatekeeper) settle(atOnce context.Context, work *sync.WaitGroup) {
-	grace, cancel := context.WithTimeout(atOnce, flushTime)
-	defer cancel()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		work.Wait()
-		if err := k.verdicts.Flush(grace); err != nil && grace.Err() == nil {
-			k.log.Warn("verdicts stay in the journal until the next start", "error", err)
-		}
-		k.close()
 		k.writeStatus(true)
+		k.close()
 	}()
 	select {
 	case <-done:
 	case <-atOnce.Done():
-	case <-time.After(2 * flushTime):
-		k.log.Warn("verdicts stay in the journal until the next start")
+	case <-time.After(settleTime):
+		k.log.Info("verdicts stay in the journal until the next start", "unmoved", k.verdicts.Stats().Unmoved)
 	}
 }
 
