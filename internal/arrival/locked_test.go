@@ -56,8 +56,13 @@ func TestStoreLocked(t *testing.T) {
 		t.Fatalf("started beside a locked store after %s: %v", d, err)
 	}
 	w.flow(t, g, "locked-started", 20)
+	began = time.Now()
 	if err := g.stop(); err != nil {
 		t.Errorf("stopped: %v: %s", err, g.log())
+	}
+	// What it keeps is safe already: nobody has to wait for the lock to go.
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("ending beside a locked store took %s", took)
 	}
 	if d, err := g.start(); err != nil || d > time.Second {
 		t.Fatalf("started beside a locked store after %s: %v", d, err)
