@@ -42,12 +42,13 @@ var encoders = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b
 // the end of the process, however that comes; a loss of power can take those
 // of the last second. While the journal cannot be written the entry waits in
 // memory, which is no error but shows in Stats; where that backlog is full,
-// the entry is lost and the error says so. What e holds is not kept.
+// the entry is lost and the error says so. What e holds is not kept. A Time that
+// is zero, or no plausible year, becomes now.
 //
 // It costs one write(2) for one entry, or for all that came at the same time.
 func (l *Log) Append(e *Entry) (Receipt, error) {
-	if e.Time.IsZero() {
-		e.Time = l.o.Now()
+	if y := e.Time.Year(); y < 1970 || y > 9998 {
+		e.Time = l.o.Now() // it has to have a day
 	}
 	pooled := encoders.Get().(*[]byte)
 	b, key := l.encode((*pooled)[:0], e)

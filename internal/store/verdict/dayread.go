@@ -35,7 +35,7 @@ func openForReading(ctx context.Context, dir, day string) (*dayReader, error) {
 	}
 	q := url.Values{"mode": {"ro"}, "_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", (2 * time.Second).Milliseconds()),
-		"cache_size(-1024)",
+		"cache_size(-256)", // some thirty files may be open
 		"query_only(1)",
 	}}
 	f, err := openReader(ctx, day, sqliteURI(path, q))

@@ -206,6 +206,7 @@ func TestKill(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	t.Logf("seed %d", seed)
 	closed := map[string]int64{}
+	reader := readTest(t, gateway)
 	var slowest time.Duration
 	for run := 1; run <= kills; run++ {
 		began := time.Now()
@@ -218,6 +219,14 @@ func TestKill(t *testing.T) {
 		}
 		slowest = max(slowest, time.Since(began))
 		time.Sleep(time.Duration(rnd.IntN(100_000)) * time.Microsecond)
+		if run%4 == 0 { // another process reads meanwhile
+			if _, _, err := reader.Find(context.Background(), Query{Sender: "d7.example"}); err != nil {
+				t.Error(err)
+			}
+			if _, err := reader.Days(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}
 		cmd.Process.Kill()
 		cmd.Wait()
 		if run%10 == 0 {

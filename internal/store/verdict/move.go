@@ -413,6 +413,7 @@ func (m *mover) judge(day string, d *dayFile, err error) error {
 	m.l.faults.Lock()
 	m.l.damaged = append(m.l.damaged, name)
 	m.l.faults.Unlock()
+	m.l.explained.clear() // its rows are made anew
 	// Until a day is closed, all entries of its time are in its file alone.
 	m.rescue = ""
 	if _, open := os.Stat(closedMark(m.l.dir, day)); open != nil {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // The journal is a row of files, DATA/gateway/journal/NUMBER.seg. Each begins
@@ -106,7 +107,9 @@ func makeSpare(dir string, size int64) error {
 	if err != nil {
 		return err
 	}
-	err = allocate(f, size)
+	for err = allocate(f, size); errors.Is(err, syscall.ENOSPC) && size >= 256<<10; err = allocate(f, size) {
+		size /= 4 // little room is better than none
+	}
 	if err == nil {
 		_, err = f.WriteAt([]byte(segmentMagic), 0)
 	}
@@ -257,5 +260,5 @@ func (r *segmentReader) peek(n int, end int64) ([]byte, error) {
 	return r.buf[:n], nil
 }
 
-// ahead drops what was read ahead: more may have been written since.
+// forget drops what was read ahead: more may have been written since.
 func (r *segmentReader) forget() { r.buf, r.off = r.buf[:0], 0 }

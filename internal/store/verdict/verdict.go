@@ -1,6 +1,39 @@
 // Package verdict keeps what became of each message that came through the
 // gateway: until its aggregate report is made, and for as long as somebody may
 // ask "why was this mail quarantined?".
+//
+// # Where it is
+//
+// A Log writes, one for a folder:
+//
+//	journal/      what was appended last, in files of 16 MiB; see segment.go
+//	DAY.sqlite    the entries of a UTC day; see daySchema
+//	DAY.closed    the day is closed, should its file be damaged
+//	DAY.sqlite.damaged   a file that could not be read, and in .txt why
+//	lock          held by the Log; it names the process
+//	days.lock     held while a day's file is made or removed
+//
+// Append writes to the journal with one write(2), before the MTA gets its
+// answer; four times a second a mover carries the journal into the day files.
+// Readers, in any process, read these. A day goes by deleting its file.
+//
+// # What is lost when
+//
+// A process that is killed loses nothing that Append has returned for. A loss
+// of power takes the messages of the last second at most: the journal is synced
+// once a second; the day files are not, for each transaction, and need not be,
+// as what they lose is still in the journal (move.go says why this cannot
+// count a message twice).
+//
+// # What counts
+//
+// Each message counts in the report of one day. One that was answered with a
+// temporary refusal does not count, nor one whose answer did not reach the MTA
+// (Receipt.Cancel). Where nobody knows whether it did, since the connection or
+// the process ended (Receipt.Leave, or no word at all before a restart), the
+// message counts unless the same message (Entry.Print) comes again within
+// five days; then one of the two does: the newer one, but for a day that is
+// closed already. A closed day never changes.
 package verdict
 
 import (
