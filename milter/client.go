@@ -85,7 +85,10 @@ type Client struct {
 	sender sender
 	open   bool // Connect was sent
 	ended  bool // of no further use
-	serial uint32
+	// The last message ended with Continue: libmilter looks for SMFIC_QUIT_NC
+	// then, and ignores it behind any other answer.
+	undecided bool
+	serial    uint32
 }
 
 // sender is what a connection's messages have in common.
@@ -146,37 +149,44 @@ func NewClient(conn net.Conn, o ClientOptions) (*Client, error) {
 	c := &Client{conn: conn, opts: o}
 	c.in = inflow{chunks: &c.pool, limit: 1 << 20, idle: o.Timeout, read: o.Timeout}
 	c.in.open(conn)
-	offer := negotiated{uint32(o.Version), o.Actions, o.Steps}
-	b, at := begin(nil, cmdNegotiate)
+	if err := c.negotiate(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Client) negotiate() error {
+	offer := negotiated{uint32(c.opts.Version), c.opts.Actions, c.opts.Steps}
+	b, at := begin(c.out, cmdNegotiate)
 	c.out = end(offer.append(b), at)
 	if err := c.flush(); err != nil {
-		return nil, err
+		return err
 	}
 	command, data, err := c.in.frame()
 	if err != nil {
-		return nil, fmt.Errorf("milter: negotiating: %w", silence(err))
+		return fmt.Errorf("milter: negotiating: %w", silence(err))
 	}
 	if command != cmdNegotiate {
-		return nil, breach("answers the negotiation with %q", command)
+		return breach("answers the negotiation with %q", command)
 	}
 	terms, rest, err := readNegotiation(data)
 	switch {
 	case err != nil:
-		return nil, err
+		return err
 	case terms.version > offer.version:
-		return nil, breach("wants version %d of the protocol; %d was offered", terms.version, offer.version)
+		return breach("wants version %d of the protocol; %d was offered", terms.version, offer.version)
 	case terms.actions&^offer.actions != 0:
-		return nil, breach("wants actions %#x that were not offered", uint32(terms.actions&^offer.actions))
+		return breach("wants actions %#x that were not offered", uint32(terms.actions&^offer.actions))
 	}
 	// Steps that were not offered are heeded all the same, as Postfix does.
-	c.terms = terms
+	c.terms, c.lists = terms, nil
 	if terms.actions&ActSetMacros != 0 {
 		if c.lists, err = readMacroLists(rest); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	c.in.done()
-	return c, nil
+	return nil
 }
 
 // readMacroLists reads what appendMacroLists writes.
@@ -222,8 +232,9 @@ func (c *Client) Version() int { return int(c.terms.version) }
 
 // Send sends one message and returns what the filter made of it. The first one
 // tells the filter who connects; so does each that has another client, host or
-// HELO than the one before (SMFIC_QUIT_NC, which some filters do not know).
-// When ctx ends, the connection is closed.
+// HELO than the one before (SMFIC_QUIT_NC). That is possible only where the
+// filter's last answer was Continue; else the error is ErrEnded. When ctx ends,
+// the connection is closed.
 func (c *Client) Send(ctx context.Context, m *Message) (Outcome, error) {
 	if c.ended {
 		return Outcome{}, ErrEnded
@@ -232,8 +243,9 @@ func (c *Client) Send(ctx context.Context, m *Message) (Outcome, error) {
 		stop := context.AfterFunc(ctx, func() { c.conn.Close() })
 		defer stop()
 	}
-	o := Outcome{LeadingSpace: c.terms.steps&LeadingSpace != 0}
+	var o Outcome
 	err := c.send(m, &o)
+	o.LeadingSpace = c.terms.steps&LeadingSpace != 0
 	if err != nil {
 		c.ended = true
 		c.conn.Close()
@@ -248,6 +260,9 @@ func (c *Client) Send(ctx context.Context, m *Message) (Outcome, error) {
 func (c *Client) send(m *Message, o *Outcome) error {
 	who := sender{m.Client, m.Host, m.Helo}
 	if c.open && who != c.sender {
+		if !c.undecided {
+			return ErrEnded
+		}
 		c.out = AppendFrame[string](c.out, cmdQuitNewConn)
 		c.open = false
 	}
@@ -261,6 +276,7 @@ func (c *Client) send(m *Message, o *Outcome) error {
 	if err := c.message(m, o); err != nil {
 		return err
 	}
+	c.undecided = o.At == EndOfMessage && o.Response.Do == Continue
 	if o.At != EndOfMessage && o.decided() {
 		// Postfix gives the message up towards this filter.
 		c.out = AppendFrame[string](c.out, cmdAbort)

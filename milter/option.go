@@ -119,6 +119,18 @@ func readNegotiation(data []byte) (n negotiated, rest []byte, err error) {
 	return n, data[12:], nil
 }
 
+// offers is what an MTA means that offers nothing: the first version's set, as
+// libmilter has it.
+func (n negotiated) offers() negotiated {
+	if n.actions == 0 {
+		n.actions = 0xf // SMFI_V1_ACTS
+	}
+	if n.steps == 0 {
+		n.steps = 0x3f // SMFI_V1_PROT
+	}
+	return n
+}
+
 func (n negotiated) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, n.version)
 	b = binary.BigEndian.AppendUint32(b, uint32(n.actions))

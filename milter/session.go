@@ -366,7 +366,7 @@ func (s *Session) negotiate(data []byte) error {
 	if err != nil {
 		return err
 	}
-	s.terms = s.srv.wish.meet(peer)
+	s.terms = s.srv.wish.meet(peer.offers())
 	b, at := begin(s.buffer(), cmdNegotiate)
 	b = s.terms.append(b)
 	if s.terms.actions&ActSetMacros != 0 {

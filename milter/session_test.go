@@ -502,6 +502,68 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestNegotiation checks the answers to offers.
+func TestNegotiation(t *testing.T) {
+	o := Offer{Actions: actAll &^ ActSetMacros, Without: []Kind{Helo, Data}, Answers: []Kind{Body}}
+	for _, tt := range []struct{ peer, want negotiated }{
+		{negotiated{6, actAll, stepAll}, negotiated{6, actAll &^ ActSetMacros, NoHelo | NoData | NoReplyConnect | NoReplyHelo | NoReplyMail | NoReplyRcpt | NoReplyData | NoReplyHeader | NoReplyEOH | NoReplyUnknown | CanSkip | LeadingSpace}},
+		{negotiated{2, 0, 0}, negotiated{2, ActAddHeader | ActChangeBody | ActAddRcpt | ActDeleteRcpt, NoHelo}},
+		{negotiated{7, 1 << 31, 1 << 31}, negotiated{6, 0, 0}},
+		{negotiated{4, ActQuarantine, NoReplyHeader}, negotiated{4, ActQuarantine, NoReplyHeader}},
+	} {
+		if got := o.wanted().meet(tt.peer.offers()); got != tt.want {
+			t.Errorf("%+v: %+v, want %+v", tt.peer, got, tt.want)
+		}
+	}
+	for _, bad := range []Offer{{Actions: 1 << 20}, {Without: []Kind{EndOfMessage}}, {Without: []Kind{Abort}}, {Answers: []Kind{Abort}},
+		{Macros: map[Kind][]string{Body: {"i"}}}, {Macros: map[Kind][]string{Mail: {"a b"}}}, {Macros: map[Kind][]string{Mail: {""}}}} {
+		if bad.check() == nil {
+			t.Errorf("%+v was taken", bad)
+		}
+	}
+	if b, _ := begin(nil, cmdNegotiate); true {
+		if _, _, err := readNegotiation(negotiated{1, 0, 0}.append(b)[lead:]); err == nil {
+			t.Error("version 1 was taken")
+		}
+	}
+}
+
+// TestNewConnection has several clients' messages on one connection.
+func TestNewConnection(t *testing.T) {
+	var connects, messages int
+	ended := make(chan struct{})
+	address := serve(t, &Server{Serve: func(_ context.Context, s *Session) error {
+		defer close(ended)
+		for {
+			ev, err := s.Next()
+			if err != nil {
+				return err
+			}
+			switch {
+			case ev.Kind == Connect:
+				connects++
+			case ev.Kind == EndOfMessage:
+				messages++
+				if messages == 3 {
+					s.Reply(Response{Do: Accept})
+				}
+			}
+		}
+	}})
+	c := dial(t, address, ClientOptions{})
+	for i := range 4 {
+		m := example()
+		m.Client = netip.AddrPortFrom(m.Client.Addr(), uint16(i+1))
+		if _, err := c.Send(context.Background(), m); (i == 3) != errors.Is(err, ErrEnded) {
+			t.Errorf("message %d: %v", i, err)
+		}
+	}
+	<-ended
+	if connects != 3 || messages != 3 {
+		t.Errorf("%d connects, %d messages", connects, messages)
+	}
+}
+
 func TestMacros(t *testing.T) {
 	var m macros
 	at := func(want string) {
