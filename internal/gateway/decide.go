@@ -60,6 +60,7 @@ const (
 	commentLevel      = "p=reject is treated as quarantine here (RFC 9989 section 7.4)"
 	commentFrom       = "not exactly one author domain in From (RFC 9989 section 5.3.1)"
 	commentTrouble    = "not evaluated: temporary DNS failure (RFC 9989 section 5.3.6)"
+	commentNoClient   = "SPF was not evaluated: the client's address is not known"
 	commentLong       = "header too long to verify DKIM: treated as quarantine"
 	commentPct        = "pct left this message out (RFC 7489 section 6.6.4)"
 )
@@ -105,6 +106,10 @@ func (s *Site) asked(v *check.Verdict, f Facts) (verdict.Action, Because) {
 	}
 	switch v.DMARC.Status {
 	case dmarc.Fail:
+		if v.NoSPF && !f.Client.IsValid() {
+			// The MTA does not say who the client is. SPF might have passed.
+			break
+		}
 		switch v.DMARC.Disposition {
 		case dmarc.Reject:
 			// RFC 9989 §7.4: a message is not refused for p=reject alone.
@@ -192,6 +197,8 @@ func (d *Decision) report(v *check.Verdict, rule *Rule) {
 		add("local_policy", commentFrom)
 	case ByLength:
 		add("local_policy", commentLong)
+	case Nothing:
+		add("other", commentNoClient)
 	}
 }
 

@@ -184,7 +184,7 @@ func TestRules(t *testing.T) {
 		{name: "forwarder by SPF", rule: forwarder, v: failing(bySPF("srs.alumni.example")), holds: true, kind: "trusted_forwarder:alumni", code: "gateway.rule-forwarder"},
 		{name: "forwarder by DKIM", rule: forwarder, v: failing(byDKIM("alumni.example")), holds: true, kind: "trusted_forwarder:alumni", code: "gateway.rule-forwarder"},
 		{name: "forwarder, nothing passed", rule: forwarder, v: failing(nil), facts: sender},
-		{name: "forwarder, SPF of HELO only", rule: forwarder, v: failing(func(v *check.Verdict) { bySPF("alumni.example")(v); v.NoSPF = true })},
+		{name: "forwarder, SPF of HELO only", rule: forwarder, v: failing(func(v *check.Verdict) { bySPF("alumni.example")(v); v.NoSPF = true }), facts: client},
 		{name: "forwarder, another passed", rule: forwarder, v: failing(byDKIM("notalumni.example"))},
 		{name: "forwarder refused", rule: Rule{Forwarder: forwarder.Forwarder, Action: verdict.Refuse, Reason: "closed"}, v: failing(byDKIM("alumni.example")), holds: true, code: "gateway.rule-forwarder", refused: true},
 		{name: "list", rule: aList, v: failing(byDKIM("bounces.ml.example")), facts: list, holds: true, kind: "mailing_list:", code: "gateway.rule-list"},

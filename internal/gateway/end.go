@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"sekimori/authres"
+	"sekimori/dkim"
 	"sekimori/dmarc"
 	"sekimori/internal/check"
 	"sekimori/internal/store/verdict"
 	"sekimori/message"
 	"sekimori/milter"
+	"sekimori/spf"
 )
 
 // added is a field to put on top of a message.
@@ -44,9 +46,11 @@ func (n *session) end(ctx context.Context) error {
 		return n.unverified(a, began)
 	}
 	if a.own != foreign {
-		err := n.answer(a, n.depart(a), began)
+		if err := n.answer(a, n.depart(a), began); err != nil {
+			return err
+		}
 		a.free()
-		return err
+		return nil
 	}
 	n.verify(a)
 	o := n.judge(a, &a.verdict)
@@ -274,6 +278,9 @@ func (n *session) unverified(a *arrival, began time.Time) error {
 	o := &outcome{keep: true, removals: a.removals(false), reply: milter.Response{Do: milter.Continue},
 		fields:   []added{{foreignFields[authResField], a.results(&r)}},
 		decision: Decision{Action: verdict.Accept, Asked: verdict.Accept, Disposition: "none"}}
+	if a.own != foreign {
+		o.keep, o.fields = false, nil
+	}
 	var p parts
 	p.read(a.header, a.rules.site.Subjects, false)
 	o.entry = a.entry(&p, &v, &o.decision, n.c.Macro("i"))
@@ -293,17 +300,16 @@ func wantsFailure(v *check.Verdict) bool {
 		return true
 	case r.FO.Any && aligned < 2:
 		return true
-	case r.FO.SPF && failed(string(v.SPF.Status)) && !v.NoSPF:
+	case r.FO.SPF && !v.NoSPF && (v.SPF.Status == spf.Fail || v.SPF.Status == spf.SoftFail || v.SPF.Status == spf.PermError):
 		return true
 	}
 	if r.FO.DKIM {
 		for i := range v.DKIM {
-			if failed(string(v.DKIM[i].Status)) {
+			switch v.DKIM[i].Status {
+			case dkim.Fail, dkim.PermError, dkim.Policy:
 				return true
 			}
 		}
 	}
 	return false
 }
-
-func failed(status string) bool { return status == "fail" || status == "softfail" }

@@ -113,7 +113,7 @@ func withCRLF(s string) string {
 
 // mail is a message as a client hands it in.
 type mail struct {
-	client string // "192.0.2.10:25000"; "" is a local program
+	client string // "192.0.2.10:25000"; "" is a local program, "?" is not known
 	helo   string
 	from   string
 	rcpt   []string
@@ -155,7 +155,11 @@ func (m mail) events(t testing.TB) []milter.Event {
 
 func (m mail) connection() []milter.Event {
 	ev := milter.Event{Kind: milter.Connect, Host: "localhost", Family: 'L'}
-	if m.client != "" {
+	switch m.client {
+	case "":
+	case "?":
+		ev.Family, ev.Host = 'U', "unknown"
+	default:
 		ev = milter.Event{Kind: milter.Connect, Host: "unknown", Family: '4', Addr: netip.MustParseAddrPort(m.client)}
 		if ev.Addr.Addr().Is6() {
 			ev.Family = '6'

@@ -146,7 +146,7 @@ func TestOddSessions(t *testing.T) {
 		"abort, then another": {client, from, field("From", " a@b.example"), {Kind: milter.Abort}, {Kind: milter.Abort}, from, field("From", " info@bank.example"), end},
 		"after the end":       {client, from, field("From", " info@bank.example"), end, end, {Kind: milter.Body, Body: []byte("x")}, {Kind: milter.EndOfHeader}},
 		"unknown kinds":       {client, {Kind: milter.Unknown}, {Kind: milter.Data}, {Kind: 99}, from, field("From", " info@bank.example"), end},
-		"family unknown":      {{Kind: milter.Connect, Family: 'U'}, from, field("From", " info@bank.example"), end},
+		"family unknown":      {{Kind: milter.Connect, Family: 'U', Host: "unknown"}, from, field("From", " info@bank.example"), end},
 		"no family":           {{Kind: milter.Connect}, from, end},
 		"many recipients":     append(append([]milter.Event{client, from}, slicesRepeat(milter.Event{Kind: milter.Rcpt, Args: []string{"<" + strings.Repeat("x", 9000) + "@y>"}}, 3000)...), end),
 	} {
@@ -295,6 +295,11 @@ func TestUnanswered(t *testing.T) {
 	m := bad
 	m.text = draft("info@bank.example")
 	f := &fake{events: append(m.connection(), m.events(t)...), broken: errors.New("gone")}
+	if err := g.serve(context.Background(), f); err == nil || err.Error() != "gone" {
+		t.Errorf("%v", err)
+	}
+	own := mail{text: m.text}
+	f = &fake{events: append(own.connection(), own.events(t)...), broken: errors.New("gone")}
 	if err := g.serve(context.Background(), f); err == nil || err.Error() != "gone" {
 		t.Errorf("%v", err)
 	}

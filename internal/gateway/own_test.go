@@ -47,6 +47,8 @@ func TestOwn(t *testing.T) {
 		"from network": {mail{client: "203.0.113.77:5"}, ""},
 		"mapped":       {mail{client: "[::ffff:203.0.113.77]:5"}, ""},
 		"from here":    {mail{}, ""},
+		"sendmail(1)":  {mail{client: "127.0.0.1:0"}, ""},
+		"IPv6":         {mail{client: "[::1]:0"}, ""},
 	} {
 		m := c.m
 		m.from, m.rcpt, m.text = "info@bank.example", []string{"you@there.example"}, text
@@ -68,10 +70,10 @@ func TestOwn(t *testing.T) {
 			t.Errorf("%s: dkim=%s", name, e.DKIM)
 		}
 	}
-	if len(g.book.entries) != 0 || len(done) != 5 || done[0].DMARC != "" || done[0].Action != verdict.Accept || done[0].From != "info@bank.example" || done[0].MessageID == "" {
+	if len(g.book.entries) != 0 || len(done) != 7 || done[0].DMARC != "" || done[0].Action != verdict.Accept || done[0].From != "info@bank.example" || done[0].MessageID == "" {
 		t.Errorf("%d entries, %d done, %+v", len(g.book.entries), len(done), done[0])
 	}
-	if s := g.Stats(); len(s.Messages) != 1 || s.Messages[0] != (Count{verdict.Accept, "own", 5}) || s.Removed != 5 {
+	if s := g.Stats(); len(s.Messages) != 1 || s.Messages[0] != (Count{verdict.Accept, "own", 7}) || s.Removed != 7 {
 		t.Errorf("%+v", s)
 	}
 	// The next in the same connection is not ours because the one before was.
@@ -94,6 +96,24 @@ func TestOwn(t *testing.T) {
 	}
 	if len(f.results) != 2 || f.results[0].reply.Code != 0 || f.results[1].reply.Code != 550 {
 		t.Errorf("%+v", f.results)
+	}
+}
+
+// TestStrangers: who is not ours, though it looks a little like it. Where the MTA
+// does not know the client, SPF cannot speak for it: nothing is done.
+func TestStrangers(t *testing.T) {
+	g := newGate(t, zone(t, bankZone), Options{Site: Site{Mode: Enforce, OnReject: verdict.Refuse}})
+	for client, want := range map[string]verdict.Action{"127.0.0.1:25": verdict.Refuse, "203.0.113.9:0": verdict.Refuse, "?": verdict.Accept} {
+		m := bad
+		m.client, m.text = client, draft("info@bank.example")
+		r, e := g.one(t, m)
+		if e == nil || e.Action != want || e.DMARC != "fail" {
+			t.Errorf("%s: %+v %+v", client, r, e)
+			continue
+		}
+		if client == "?" && (e.SPF != "unknown" || told(e.Record.Reasons) != "other:"+commentNoClient || len(e.Record.SPFResults) != 0) {
+			t.Errorf("%s: %+v", client, e)
+		}
 	}
 }
 

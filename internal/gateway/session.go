@@ -98,7 +98,7 @@ func (n *session) take(ctx context.Context, ev milter.Event) (err error) {
 		n.drop()
 		n.helo = ""
 		n.client, n.port = ev.Addr.Addr().Unmap(), ev.Addr.Port()
-		n.local = ev.Family != '4' && ev.Family != '6'
+		n.local = local(&ev)
 	case milter.Helo:
 		n.helo = clip(ev.Name, maxHelo)
 	case milter.Mail:
@@ -121,6 +121,21 @@ func (n *session) take(ctx context.Context, ev milter.Event) (err error) {
 		n.drop()
 	}
 	return nil
+}
+
+// local tells whether a message was handed in on the host itself. Over a socket
+// of the machine it was. Of what comes from a program, Sendmail says that the
+// client is of no family, and Postfix that it is 127.0.0.1 with the port 0,
+// which no client over the network has. A client whose address an MTA does not
+// know is somebody else.
+func local(ev *milter.Event) bool {
+	switch ev.Family {
+	case 'L':
+		return true
+	case '4', '6':
+		return ev.Addr.Addr().Unmap().IsLoopback() && ev.Addr.Port() == 0
+	}
+	return ev.Host == "localhost"
 }
 
 // begin is MAIL: the message's rules are those of now, and SPF starts.
