@@ -138,3 +138,28 @@ func BenchmarkWire10K(b *testing.B) {
 	}
 	b.ReportMetric(float64((cpu()-used).Nanoseconds())/float64(b.N), "cpu-ns/op")
 }
+
+// TestAllocations bounds what a message leaves to be collected: nothing that
+// grows with the body.
+func TestAllocations(t *testing.T) {
+	counts := map[int]float64{}
+	for _, size := range []int{10 << 10, 100 << 10} {
+		g := newGate(t, &cached{zone: zone(t, bankZone)}, Options{Log: nowhere{}})
+		m := sized(t, size)
+		f := &fake{macros: map[string]string{"j": "mx.example"}}
+		n := session{g: g.Gateway, c: f}
+		events := append(m.connection(), m.events(t)...)
+		counts[size] = testing.AllocsPerRun(200, func() {
+			f.results, f.current = f.results[:0], result{}
+			for i := range events {
+				if err := n.take(context.Background(), events[i]); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+	t.Logf("allocations: %v at 10 KiB, %v at 100 KiB", counts[10<<10], counts[100<<10])
+	if most := 160.0; counts[10<<10] > most || counts[100<<10] > counts[10<<10]+3 {
+		t.Errorf("%v, want at most %v and no more for a longer body", counts, most)
+	}
+}
