@@ -390,3 +390,63 @@ func TestGatewayNotify(t *testing.T) {
 		t.Errorf("at SIGTERM: %q", got)
 	}
 }
+
+// TestServeGateway: serve with a gateway in it answers mail and people, shows
+// the gateway's metrics to who may see metrics, and the page about refusals to
+// everybody. Both end together.
+func TestServeGateway(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"zone": gatewayZone, "token": "a-token-of-enough-letters\n",
+		"site.yaml": "gateway:\n  listen: unix:" + dir + "/milter.sock\n  mode: enforce\n  on_reject: refuse\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := &running{address: "unix:" + filepath.Join(dir, "milter.sock"), log: &lines{}}
+	g.cmd = program(t, dir, "serve", "--listen", "127.0.0.1:0", "--token-file", "token", "--config", "site.yaml", "--zone", "zone", "--data", "data")
+	g.cmd.Stderr = g.log
+	if err := g.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.cmd.Process.Kill(); _ = g.cmd.Wait() })
+	var out bytes.Buffer
+	if err := deliver(g.address, "203.0.113.9", strings.NewReader(forged), &out); err != nil || !strings.HasPrefix(out.String(), "answer: 550 5.7.26") {
+		t.Errorf("%v %s", err, &out)
+	}
+	g.log.has(t, "The dashboard is at ")
+	url := regexp.MustCompile(`The dashboard is at (\S+)/`).FindStringSubmatch(g.log.String())[1]
+	get := func(path, token string) (int, string) {
+		r, err := http.NewRequest(http.MethodGet, url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		a, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Body.Close()
+		b, _ := io.ReadAll(a.Body)
+		return a.StatusCode, string(b)
+	}
+	if status, body := get("/why?c=policy&d=bank.example", ""); status != 200 || !strings.Contains(body, "bank.example") {
+		t.Errorf("/why: %d %s", status, body)
+	}
+	if status, _ := get("/metrics", ""); status == 200 {
+		t.Error("metrics without a token")
+	}
+	if status, body := get("/metrics", "a-token-of-enough-letters"); status != 200 || !strings.Contains(body, `sekimori_gateway_messages_total{action="refuse",dmarc="fail"} 1`) || !strings.Contains(body, "sekimori_http_request_seconds") {
+		t.Errorf("/metrics: %d %s", status, body)
+	}
+	_ = g.cmd.Process.Signal(syscall.SIGTERM)
+	if err := g.cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, g.log)
+	}
+	g.log.has(t, "gateway stopped")
+	if c, err := net.Dial("unix", strings.TrimPrefix(g.address, "unix:")); err == nil {
+		c.Close()
+		t.Error("the gateway still answers")
+	}
+}

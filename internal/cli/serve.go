@@ -19,6 +19,7 @@ import (
 	"sekimori/explain"
 	"sekimori/internal/advise"
 	"sekimori/internal/collect"
+	"sekimori/internal/resolve"
 	"sekimori/internal/store"
 	"sekimori/internal/store/verdict"
 	"sekimori/internal/web"
@@ -69,7 +70,11 @@ func newServe(e *Env) *cobra.Command {
 		if err := access.Check(listen, password != "" || token != ""); err != nil {
 			return usage(err)
 		}
-		resolver, err := names.open(e)
+		var asking resolve.Options
+		if file != "" || len(barriers) > 0 {
+			asking = gatewayDNS
+		}
+		resolver, err := names.openWith(e, asking)
 		if err != nil {
 			return usage(err)
 		}
