@@ -7,9 +7,11 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"sekimori/internal/store/verdict"
 	"sekimori/message"
 	"sekimori/milter"
 )
@@ -141,6 +143,58 @@ func TestWire(t *testing.T) {
 		}
 	}
 	if s := g.settled(); s.InProgress != 0 || s.Panics != 0 || len(g.book.entries) != 12 {
+		t.Errorf("%+v, %d entries", s, len(g.book.entries))
+	}
+}
+
+// TestCrowd: many connections at once, while the site changes, each with
+// messages of different fate; every answer is that of its own message.
+func TestCrowd(t *testing.T) {
+	g := newGate(t, &cached{zone: zone(t, bankZone)}, Options{Site: Site{Mode: Enforce}})
+	address := g.listen(t)
+	passing := good
+	passing.text = signed(t, draft("info@bank.example"), "bank.example")
+	forged := bad
+	forged.text = draft("info@bank.example")
+	stop := make(chan struct{})
+	var reloads, sessions sync.WaitGroup
+	reloads.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+			}
+			if err := g.Reload(Site{Mode: Enforce, OnReject: []verdict.Action{verdict.Quarantine, verdict.Mark}[i%2]}, nil); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range 16 {
+		sessions.Go(func() {
+			c, err := milter.Dial(context.Background(), address, milter.ClientOptions{Hostname: "mx.example"})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			for i := range 20 {
+				m, want := passing, "dmarc=pass"
+				if i%3 == 1 {
+					m, want = forged, "dmarc=fail"
+				}
+				o, err := c.Send(context.Background(), m.sent(t))
+				if err != nil || len(o.Changes) == 0 || !strings.Contains(o.Changes[len(o.Changes)-1].Value+o.Changes[0].Value, want) {
+					t.Errorf("%v %+v", err, o)
+					return
+				}
+			}
+		})
+	}
+	sessions.Wait()
+	close(stop)
+	reloads.Wait()
+	if s := g.settled(); s.InProgress != 0 || s.Panics != 0 || len(g.book.entries) != 320 {
 		t.Errorf("%+v, %d entries", s, len(g.book.entries))
 	}
 }
