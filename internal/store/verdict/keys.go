@@ -9,18 +9,18 @@ import (
 // sender and recipients, the client, the queue id, the action and the word of
 // DMARC. Which block of entries has a key is one number in table find:
 //
-//	run      of 16,384 entries, counted from the file's first
+//	run      of 32,768 entries, counted from the file's first
 //	hash     of the key, 31 bits
 //	block    of 64 entries, within the run
 //
-// A search asks every run of a day for its keys (61 for 1,000,000 entries, some
+// A search asks every run of a day for its keys (31 for 1,000,000 entries, some
 // microseconds each), then reads the blocks, the newest first, and compares;
 // two keys of one hash cost time, nothing else. Runs keep what is being
 // written close together: one number for a key all day long would touch a page
 // of its own for every key of every message.
 const (
 	blockBits = 6
-	runBits   = 14
+	runBits   = 15
 	hashBits  = 31
 )
 
