@@ -12,8 +12,11 @@ import (
 	"sekimori/spf"
 )
 
-// maxClaims is how many domains of a From that cannot be judged are looked at.
-const maxClaims = 8
+// Limits of what is looked at in a From that cannot be judged.
+const (
+	maxClaims = 8   // domains
+	maxSigns  = 100 // "@"
+)
 
 // claims tells whether a From that DMARC cannot judge names a domain whose owner
 // wants mail like this treated: readers are shown something of such a field
@@ -26,8 +29,8 @@ func (n *session) claims(a *arrival, v *check.Verdict) bool {
 	if v.DMARC.Status != dmarc.PermError {
 		return false
 	}
-	names := mentioned(a.authors())
-	if len(names) > maxClaims {
+	names, all := mentioned(a.authors())
+	if !all {
 		return true
 	}
 	w := dmarc.Verifier{Resolver: n.g.options.Resolver}
@@ -39,16 +42,20 @@ func (n *session) claims(a *arrival, v *check.Verdict) bool {
 	return false
 }
 
-// mentioned lists what looks like the domain of an address in From fields, one
-// more than maxClaims at most.
-func mentioned(h message.Header) (out []domain.Name) {
+// mentioned lists what looks like the domain of an address in From fields; all
+// is false where there is more than is looked at.
+func mentioned(h message.Header) (out []domain.Name, all bool) {
+	signs := 0
 	for _, f := range h {
 		value := message.DecodeWords(f.Value()) // some readers decode it all
 		for _, s := range [...]string{f.Value(), value} {
-			for len(out) <= maxClaims {
+			for {
 				_, rest, found := strings.Cut(s, "@")
 				if !found {
 					break
+				}
+				if signs++; signs > maxSigns || len(out) > maxClaims {
+					return out, false
 				}
 				s = rest
 				end := strings.IndexFunc(rest, func(r rune) bool {
@@ -63,7 +70,7 @@ func mentioned(h message.Header) (out []domain.Name) {
 			}
 		}
 	}
-	return out
+	return out, len(out) <= maxClaims
 }
 
 // identifiers are the domains that were authenticated.

@@ -41,6 +41,7 @@ _dmarc.org.bank TXT "v=DMARC1; p=none"
 		"hidden in encoded words":       {"From: =?utf-8?q?=22Bank=22_=3Cinfo=40bank=2Eexample=3E?= a@bare.example <", hold, refuse, "permerror", ""},
 		"a fifth author":                {"From: a@a.example, b@b.example, c@c.example, d@d.example, info@bank.example", hold, refuse, "permerror", "a.example"},
 		"very many authors":             {"From: " + strings.Repeat("a@b", 1) + ".example" + many(12), hold, refuse, "permerror", "b.example"},
+		"many signs":                    {"From: " + strings.Repeat("@ ", 40_000), hold, refuse, "permerror", ""},
 		"a literal":                     {"From: a@[192.0.2.1]", accept, refuse, "permerror", ""},
 		"empty":                         {"From: ", accept, refuse, "permerror", ""},
 	} {
