@@ -323,3 +323,40 @@ func TestBooks(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestCosts: no header within the limits keeps a processor busy for long.
+func TestCosts(t *testing.T) {
+	g := newGate(t, zone(t, bankZone), Options{Site: Site{Mode: Enforce, Subjects: true, Rules: []Rule{{List: domainName(t, "ml.example")}, {Sealer: domainName(t, "sealer.example")}}}})
+	fill := func(line string) string { return strings.Repeat(line, (maxHeader-10_000)/len(line)) }
+	for name, text := range map[string]string{
+		"results, ours":   fill("Authentication-Results: mx.example; dmarc=pass\r\n"),
+		"results, broken": fill("Authentication-Results: (mx.example; dmarc=pass (((\r\n"),
+		"one long result": "Authentication-Results: x" + fill("; a=b (c) d.e=f") + "\r\n",
+		"signatures":      fill("DKIM-Signature: v=1; a=rsa-sha256; d=bank.example; s=s1; h=from; bh=eA==; b=eA==\r\n"),
+		"one long h=":     "DKIM-Signature: v=1; a=rsa-sha256; d=bank.example; s=s1; h=from" + fill(":x") + "; bh=eA==; b=eA==\r\n",
+		"chains":          fill("ARC-Seal: i=1; a=rsa-sha256; d=bank.example; s=s1; cv=none; b=eA==\r\n"),
+		"From fields":     fill("From: a@bank.example\r\n"),
+		"From signs":      "From: " + fill("@") + "\r\n",
+		"From brackets":   "From: " + fill("<(\"") + "\r\n",
+		"From addresses":  "From: " + fill("a@b.example,") + "\r\n",
+		"From words":      "From: " + fill("=?utf-8?q?=40?=") + "\r\n",
+		"From folded":     "From: " + fill(" \r\n") + " a@bank.example\r\n",
+		"subject":         "Subject: " + fill("=?utf-8?b?4w==?= ") + "\r\n",
+		"lists":           fill("List-Id: <ml.example>\r\n"),
+		"List-Id":         "List-Id: " + fill("<") + "\r\n",
+		"BIMI":            fill("BIMI-Selector: v=BIMI1; s=x\r\n") + fill("BIMI-Indicator: x\r\n")[:9000],
+		"message ids":     "Message-ID: " + fill("<>") + "\r\n",
+	} {
+		m := bad
+		m.text = text + "From: info@bank.example\r\n\r\ntext\r\n"
+		used := cpu()
+		if _, e := g.one(t, m); e.Action != verdict.Quarantine {
+			t.Errorf("%s: %s dmarc=%s", name, e.Action, e.DMARC)
+		}
+		if used = cpu() - used; used > 2*time.Second {
+			t.Errorf("%s: %v", name, used)
+		} else {
+			t.Logf("%s: %v", name, used)
+		}
+	}
+}
