@@ -345,7 +345,7 @@ func (b *batch) commit(ctx context.Context) error {
 // rowIDs remembers rows of a day's file: between half of maxRowIDs and all.
 type rowIDs struct{ now, old map[[16]byte]int64 }
 
-const maxRowIDs = 16384
+const maxRowIDs = 32768
 
 func (r *rowIDs) get(k [16]byte) (int64, bool) {
 	if id, ok := r.now[k]; ok {
@@ -398,23 +398,30 @@ func (d *dayFile) row(ctx context.Context, e *Entry, it *item) (int64, error) {
 	if ip == nil {
 		ip = []byte{}
 	}
-	var hasWhy bool
-	found, err := d.one(ctx, "SELECT id, why IS NOT NULL FROM row WHERE policy = ? AND ip = ? AND key = ?", []any{policy, ip, key}, &id, &hasWhy)
+	var why any
+	if len(it.why) > 0 {
+		why = d.pack(it.why)
+	}
+	// A row that is not remembered is mostly new.
+	res, err := d.exec(ctx, "INSERT INTO row (policy, ip, key, data, why) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", policy, ip, key, it.kind, why)
 	if err != nil {
 		return 0, err
 	}
-	switch {
-	case !found:
-		var why any
-		if len(it.why) > 0 {
-			why = d.pack(it.why)
+	if n, err := res.RowsAffected(); err != nil {
+		return 0, err
+	} else if n > 0 {
+		id, err = res.LastInsertId()
+		if err != nil {
+			return 0, err
 		}
-		var res sql.Result
-		if res, err = d.exec(ctx, "INSERT INTO row (policy, ip, key, data, why) VALUES (?, ?, ?, ?, ?)", policy, ip, key, it.kind, why); err == nil {
-			id, err = res.LastInsertId()
+	} else {
+		var hasWhy bool
+		if _, err := d.one(ctx, "SELECT id, why IS NOT NULL FROM row WHERE policy = ? AND ip = ? AND key = ?", []any{policy, ip, key}, &id, &hasWhy); err != nil {
+			return 0, err
 		}
-	case !hasWhy && len(it.why) > 0:
-		_, err = d.exec(ctx, "UPDATE row SET why = ?2 WHERE id = ?1", id, d.pack(it.why))
+		if !hasWhy && why != nil {
+			_, err = d.exec(ctx, "UPDATE row SET why = ?2 WHERE id = ?1", id, why)
+		}
 	}
 	if err != nil {
 		return 0, err

@@ -138,6 +138,7 @@ type dayFile struct {
 	conn      *sql.Conn
 	stmts     map[string]*sql.Stmt
 	dirty     bool // committed, not synced
+	info      os.FileInfo
 
 	rows     rowIDs
 	policies map[Policy]int64
@@ -179,11 +180,21 @@ func openDay(ctx context.Context, dir, day string, busy time.Duration) (*dayFile
 			err = errDamaged
 		}
 	}
+	if err == nil {
+		d.info, err = os.Stat(path)
+	}
 	if err != nil {
 		d.close()
 		return nil, fmt.Errorf("verdicts of %s: %w", day, err)
 	}
 	return d, nil
+}
+
+// there reports whether the file's name still leads to it: what is written to a
+// file that was removed is gone.
+func (d *dayFile) there() bool {
+	info, err := os.Stat(d.path)
+	return err == nil && os.SameFile(info, d.info)
 }
 
 // makeDay makes a day's file: under another name first, so that nobody ever

@@ -295,3 +295,31 @@ func TestTornJournal(t *testing.T) {
 		})
 	}
 }
+
+// What comes after a day's file was deleted goes into a new one, and readers
+// see that one.
+func TestDayDeleted(t *testing.T) {
+	dir := t.TempDir()
+	l := openTest(t, dir, Options{})
+	r := readTest(t, dir)
+	find := func(want int) {
+		t.Helper()
+		found, _, err := r.Find(context.Background(), Query{})
+		if err != nil || len(found) != want {
+			t.Errorf("%d, %v; want %d", len(found), err, want)
+		}
+	}
+	for i := range 5 {
+		put(t, l, i, i+1, noon)
+	}
+	flush(t, l)
+	find(5)
+	os.Remove(dayPath(dir, today))
+	find(0)
+	_, id := put(t, l, 6, 7, noon)
+	flush(t, l)
+	find(1)
+	if _, err := r.Entry(context.Background(), id); err != nil {
+		t.Error(err)
+	}
+}

@@ -440,7 +440,7 @@ func (l *Log) release() {
 // Stats says how the Log does.
 func (l *Log) Stats() Stats {
 	s := Stats{
-		Waiting: l.waiting.Load(), Unmoved: l.unmoved.Load(), Appended: l.appended.Load(),
+		Waiting: l.waiting.Load(), Unmoved: max(l.unmoved.Load(), 0), Appended: l.appended.Load(),
 		Lost: l.lost.Load(), Torn: l.torn.Load(),
 	}
 	l.faults.Lock()

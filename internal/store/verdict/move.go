@@ -346,6 +346,12 @@ func (m *mover) remove(s *segment) error {
 // open returns a day's file, the one to write to next. What was written to
 // another is durable then.
 func (m *mover) open(ctx context.Context, day string) (*dayFile, error) {
+	for _, d := range m.days {
+		if d.day == day && !d.there() {
+			m.drop(d)
+			break
+		}
+	}
 	for i, d := range m.days {
 		if d.day != day {
 			if err := d.sync(); err != nil {
