@@ -3,6 +3,8 @@
 package arrival
 
 import (
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -157,6 +159,9 @@ func TestArrivals(t *testing.T) {
 					if got != want {
 						t.Errorf("%s, want %s: %s", got, want, text)
 					}
+					if got == refused && (!strings.HasPrefix(text, "550 5.7.") || gate == "refuse" && !strings.Contains(text, " https://mx.receiver.example/why?")) {
+						t.Errorf("refused with %s", text)
+					}
 					if got == refused || got == later || t.Failed() {
 						return
 					}
@@ -200,4 +205,44 @@ func (w *world) fateOf(t *testing.T, gate string, r mailserver.Reply) (fate, str
 		return marked, string(text)
 	}
 	return delivered, string(text)
+}
+
+// TestWhy follows the address in a refusal: the page names the domain and what
+// to do, in the reader's language, and shows nothing that somebody put there.
+func TestWhy(t *testing.T) {
+	w := here(t)
+	got, text := w.bring(t, "refuse", compose("why", atBank).from(mallory, forged))
+	if got != refused || !strings.HasPrefix(text, "550 5.7.26 ") || !strings.Contains(text, "bank.example") {
+		t.Fatalf("%s: %s", got, text)
+	}
+	_, query, ok := strings.Cut(text, "https://mx.receiver.example/why")
+	if !ok {
+		t.Fatal(text)
+	}
+	query = strings.Fields(query)[0]
+	for _, c := range []struct{ query, language, want string }{
+		{query, "en", "bank.example"}, {query, "ja", "bank.example"}, {query, "ja", "メール"},
+		{strings.Replace(query, "bank.example", "%3Cscript%3Ealert(1)%3C/script%3E", 1), "en", ""}, {"?c=%22%3E%3Cimg%20src=x%3E&d=%00", "ja", ""}, {"", "en", ""},
+	} {
+		r, err := http.NewRequest("GET", "http://"+w.gates["refuse"].http+"/why"+c.query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept-Language", c.language)
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || answer.StatusCode >= 500 || c.want != "" && (answer.StatusCode != 200 || !strings.Contains(string(page), c.want)) {
+			t.Errorf("%s: %s %v\n%s", c.query, answer.Status, err, page)
+		}
+		if strings.Contains(string(page), "<script>alert") || strings.Contains(string(page), "<img src=x") {
+			t.Errorf("%s: %s", c.query, page)
+		}
+		if !strings.Contains(answer.Header.Get("Content-Security-Policy"), "default-src") {
+			t.Errorf("Content-Security-Policy: %q", answer.Header.Get("Content-Security-Policy"))
+		}
+	}
 }

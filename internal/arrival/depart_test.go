@@ -154,6 +154,20 @@ func TestSendmail(t *testing.T) {
 	}
 }
 
+// TestBounce has Postfix itself write a notification, which is ours as well.
+func TestBounce(t *testing.T) {
+	w := here(t)
+	l := compose("bounced", "clerk@receiver.example")
+	if err := w.postfix.Submit("clerk@receiver.example", []string{"nobody@nowhere.example"}, bytes.ReplaceAll(l.bytes(), []byte("\r\n"), []byte("\n"))); err != nil {
+		t.Fatal(err)
+	}
+	text := w.bySubject(t, "Undelivered Mail Returned to Sender")
+	if !strings.Contains(text, "d=receiver.example") || strings.Contains(text, "dmarc=") {
+		t.Errorf("not taken for our own: %s", text)
+	}
+	openDKIM(t, []byte(text))
+}
+
 // bySubject waits for a message in the inbox or on hold.
 func (w *world) bySubject(t *testing.T, subject string) string {
 	t.Helper()

@@ -20,7 +20,8 @@ type gate struct {
 	name         string
 	id           string // its authserv-id; receiver unless set
 	dir          string // its configuration, data and log
-	socket       string
+	socket       string // of the machine, unless it listens at tcp
+	tcp          string // HOST:PORT
 	http         string // HOST:PORT
 	resolver     string // the world's unless set
 	extra        []string
@@ -36,7 +37,20 @@ func (w *world) newGate(name string) *gate {
 }
 
 // milter is the gate as smtpd_milters has it.
-func (g *gate) milter() string { return "unix:" + g.socket }
+func (g *gate) milter() string {
+	if g.tcp != "" {
+		return "inet:" + g.tcp
+	}
+	return "unix:" + g.socket
+}
+
+// place is where it listens, as net.Dial has it.
+func (g *gate) place() (network, address string) {
+	if g.tcp != "" {
+		return "tcp", g.tcp
+	}
+	return "unix", g.socket
+}
 
 // data is its --data.
 func (g *gate) data() string { return filepath.Join(g.dir, "data") }
@@ -73,7 +87,8 @@ func (g *gate) begin() error {
 	if resolver == "" {
 		resolver = g.w.dns.Resolver
 	}
-	g.cmd = exec.Command(g.w.program, append([]string{"gateway", "--listen", "unix:" + g.socket,
+	network, address := g.place()
+	g.cmd = exec.Command(g.w.program, append([]string{"gateway", "--listen", network + ":" + address,
 		"--config", filepath.Join(g.dir, "sekimori.yaml"), "--resolver", resolver, "--data", g.data()}, g.extra...)...)
 	g.cmd.Dir = g.dir
 	g.cmd.Stdout, g.cmd.Stderr = log, log
@@ -111,7 +126,8 @@ func (g *gate) start() (time.Duration, error) {
 
 // negotiate opens a session as an MTA does.
 func (g *gate) negotiate() error {
-	c, err := net.DialTimeout("unix", g.socket, time.Second)
+	network, address := g.place()
+	c, err := net.DialTimeout(network, address, time.Second)
 	if err != nil {
 		return err
 	}

@@ -121,6 +121,11 @@ func (w *world) open(root string) error {
 	services := map[string]map[string]string{"bare": nil}
 	for _, name := range append(slices.Collect(maps.Keys(settings)), alone...) {
 		w.gates[name] = w.newGate(name)
+		if name == "refuse" { // one of them over TCP
+			if w.gates[name].tcp, err = freePort(); err != nil {
+				return err
+			}
+		}
 		services[name] = map[string]string{"smtpd_milters": w.gates[name].milter()}
 	}
 	// Submission completes headers, as Postfix does for its own people.
@@ -150,12 +155,12 @@ func (w *world) open(root string) error {
 		if w.far, errs[2] = mailserver.Start(mailserver.Options{Hostname: "mx.far.example", Domains: reported, Milters: []string{w.gates["far"].milter()}}); errs[2] != nil {
 			return
 		}
-		routes := map[string]string{}
+		routes := map[string]string{"nowhere.example": "error:5.1.1 nobody here"}
 		for _, d := range reported {
 			routes[d] = w.far.Address(mailserver.Main)
 		}
 		w.postfix, errs[2] = mailserver.Start(mailserver.Options{Hostname: receiver, Domains: []string{"receiver.example"}, Services: services, Routes: routes,
-			Set: map[string]string{"non_smtpd_milters": w.gates["hold"].milter()}})
+			Set: map[string]string{"non_smtpd_milters": w.gates["hold"].milter(), "internal_mail_filter_classes": "bounce"}})
 	})
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {

@@ -45,7 +45,7 @@ type Options struct {
 	// Domains are those whose mail is delivered here, whoever the recipient is.
 	Domains []string
 	// Routes say where the mail of other domains goes: "127.0.0.1:2525" by
-	// domain. The server relays for clients on loopback.
+	// domain, or "error:5.1.1 nobody here" for mail that comes back. The server relays for clients on loopback.
 	Routes map[string]string
 	// XCLIENT are the networks whose clients may say that they are others:
 	// loopback unless set.
@@ -287,6 +287,10 @@ func (s *Server) setUpQueue(uid, gid int) error {
 func routes(to map[string]string) string {
 	text := ""
 	for domain, address := range to {
+		if strings.HasPrefix(address, "error:") {
+			text += domain + " " + address + "\n"
+			continue
+		}
 		host, port, _ := net.SplitHostPort(address)
 		text += fmt.Sprintf("%s smtp:[%s]:%s\n", domain, host, port)
 	}
