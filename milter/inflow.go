@@ -11,13 +11,18 @@ import (
 	"time"
 )
 
-// chunk is a pooled buffer: the longest usual frame fits in, a chunk of the body.
-type chunk [MaxChunk + lead + 12]byte
+// chunk is a pooled buffer for the longest usual frame, a chunk of the body;
+// scrap is one for everything else: most messages fit in whole.
+type (
+	chunk [MaxChunk + lead + 12]byte
+	scrap [16 << 10]byte
+)
 
 // chunks lends buffers to the sessions of one server or client, and bounds what
 // they hold beyond those together.
 type chunks struct {
 	pool  sync.Pool
+	small sync.Pool
 	grown atomic.Int64 // octets of buffers larger than a chunk
 	most  int64        // 0: unbounded
 }
@@ -41,6 +46,15 @@ func (c *chunks) get() *chunk {
 
 func (c *chunks) put(b *chunk) { c.pool.Put(b) }
 
+func (c *chunks) getScrap() *scrap {
+	if b, ok := c.small.Get().(*scrap); ok {
+		return b
+	}
+	return new(scrap)
+}
+
+func (c *chunks) putScrap(b *scrap) { c.small.Put(b) }
+
 // inflow reads frames. It holds a buffer only while it holds something unread:
 // a session that waits for its MTA owns none. Where the connection shows its
 // file descriptor, the buffer is lent for the instant of each attempt to read;
@@ -53,7 +67,9 @@ type inflow struct {
 	idle   time.Duration
 	read   time.Duration
 
+	scrap      *scrap // what buf is of, unless it was grown beyond it
 	lent       *chunk // what buf is of, unless it was grown beyond it
+	large      bool   // the frame before needed a chunk, and so will the next
 	buf        []byte
 	start, end int
 	taken      int // octets of the frame given out last
@@ -83,18 +99,53 @@ func (in *inflow) close() {
 }
 
 func (in *inflow) release() {
-	if in.lent != nil {
+	switch {
+	case in.scrap != nil:
+		in.chunks.putScrap(in.scrap)
+	case in.lent != nil:
 		in.chunks.put(in.lent)
-	} else {
+	default:
 		in.chunks.grown.Add(int64(-len(in.buf)))
 	}
-	in.lent, in.buf = nil, nil
+	in.scrap, in.lent, in.buf = nil, nil, nil
 }
 
 func (in *inflow) borrow() {
-	in.lent = in.chunks.get()
-	in.buf = in.lent[:]
+	if in.large {
+		in.lent = in.chunks.get()
+		in.buf = in.lent[:]
+	} else {
+		in.scrap = in.chunks.getScrap()
+		in.buf = in.scrap[:]
+	}
 	in.start, in.end = 0, 0
+}
+
+// enlarge makes room for a frame of need octets of which have fill the buffer:
+// a chunk in place of a scrap, and beyond that as much again as has come, not
+// as much as was announced.
+func (in *inflow) enlarge(need, have int) error {
+	if in.scrap != nil {
+		b := in.chunks.get()
+		copy(b[:], in.buf[:have])
+		in.release()
+		in.lent, in.buf = b, b[:]
+		return nil
+	}
+	before := 0
+	if in.lent == nil {
+		before = len(in.buf)
+	}
+	b, err := in.chunks.grow(min(need, 2*len(in.buf)), before)
+	if err != nil {
+		return err
+	}
+	copy(b, in.buf[:have])
+	if in.lent != nil {
+		in.chunks.put(in.lent)
+	}
+	in.lent, in.buf = nil, b
+	return nil
 }
 
 // done says that the data given out last is no longer looked at.
@@ -123,6 +174,7 @@ func (in *inflow) frame() (command byte, data []byte, err error) {
 			need = 4 + int(n)
 			if have >= need {
 				in.taken = need
+				in.large = need > len(scrap{})
 				f := in.buf[in.start : in.start+need]
 				return f[4], f[lead:], nil
 			}
@@ -147,21 +199,9 @@ func (in *inflow) fill(need int) error {
 			in.start, in.end = 0, have
 		}
 		if have == len(in.buf) {
-			// Longer than usual, such as a field of a header: grown by what
-			// has come, not by what was announced.
-			before := 0
-			if in.lent == nil {
-				before = len(in.buf)
-			}
-			bigger, err := in.chunks.grow(min(need, 2*len(in.buf)), before)
-			if err != nil {
+			if err := in.enlarge(need, have); err != nil {
 				return err
 			}
-			copy(bigger, in.buf[:have])
-			if in.lent != nil {
-				in.chunks.put(in.lent)
-			}
-			in.lent, in.buf = nil, bigger
 		}
 	}
 	if err := in.patience(have > 0); err != nil {

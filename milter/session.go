@@ -53,7 +53,7 @@ type Session struct {
 	conn net.Conn
 	in   inflow
 	out  []byte
-	lent *chunk // what out is of
+	lent *scrap // what out is of
 
 	terms  negotiated
 	macros macros
@@ -395,7 +395,7 @@ func (s *Session) Version() int { return int(s.terms.version) }
 // buffer returns out, lent from the pool at its first use.
 func (s *Session) buffer() []byte {
 	if s.out == nil {
-		s.lent = s.srv.chunks.get()
+		s.lent = s.srv.chunks.getScrap()
 		s.out = s.lent[:0]
 	}
 	return s.out
@@ -407,7 +407,7 @@ func (s *Session) flush() error {
 		return nil
 	}
 	defer func() {
-		s.srv.chunks.put(s.lent)
+		s.srv.chunks.putScrap(s.lent)
 		s.out, s.lent = nil, nil
 	}()
 	if len(s.out) == 0 {
@@ -425,7 +425,7 @@ func (s *Session) flush() error {
 func (s *Session) close() {
 	s.in.close()
 	if s.lent != nil {
-		s.srv.chunks.put(s.lent)
+		s.srv.chunks.putScrap(s.lent)
 		s.out, s.lent = nil, nil
 	}
 	_ = s.conn.Close()
