@@ -13,7 +13,6 @@ import (
 	"sekimori/domain"
 	"sekimori/internal/check"
 	"sekimori/internal/store/verdict"
-	"sekimori/message"
 	"sekimori/taglist"
 )
 
@@ -42,11 +41,11 @@ func (n *session) indicator(a *arrival, v *check.Verdict, p *parts, d *Decision,
 	if !ok {
 		return nil
 	}
-	from, ok := p.only()
-	if !ok {
+	from := p.addresses()
+	if len(from) != 1 {
 		return nil
 	}
-	in := bimi.Input{Author: v.From(), Organizational: org, Local: from.Local}
+	in := bimi.Input{Author: v.From(), Organizational: org, Local: from[0].Local}
 	if in.Selector, ok = bimiSelector(v, p); !ok {
 		return nil
 	}
@@ -138,15 +137,6 @@ func (n *session) enforced(ctx context.Context, v *check.Verdict) (org domain.Na
 func strict(r *dmarc.Record) bool {
 	p, sp, _ := r.Effective()
 	return p.Level() > 0 && sp.Level() > 0 && !r.Testing && (p == dmarc.Reject || r.Pct >= 100)
-}
-
-// only is the author's address where there is one alone.
-func (p *parts) only() (message.Address, bool) {
-	list, err := message.ParseAddrSpecs(p.from)
-	if err != nil || len(list) != 1 {
-		return message.Address{}, false
-	}
-	return list[0], true
 }
 
 // bimiSelector is the selector that the message asks for: that of its

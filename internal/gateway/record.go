@@ -23,6 +23,9 @@ type parts struct {
 	list      domain.Name
 	selectors int    // BIMI-Selector fields
 	selector  string // the value of the first
+
+	parsed  bool
+	authors []message.Address // none where From cannot be read
 }
 
 // read goes through the header once.
@@ -59,13 +62,13 @@ func (p *parts) read(h message.Header, withSubject, withList bool) {
 	}
 }
 
-// author is the first address of From, without its name.
-func (p *parts) author() (a message.Address, ok bool) {
-	list, err := message.ParseAddrSpecs(p.from)
-	if err != nil || len(list) == 0 {
-		return a, false
+// addresses are those of From, without names.
+func (p *parts) addresses() []message.Address {
+	if !p.parsed {
+		p.authors, _ = message.ParseAddrSpecs(p.from)
+		p.parsed = true
 	}
-	return list[0], true
+	return p.authors
 }
 
 // badFrom tells whether there was not exactly one author's domain: DMARC says
@@ -82,8 +85,8 @@ func (a *arrival) entry(p *parts, v *check.Verdict, d *Decision, queueID string)
 		Action: d.Action, Asked: d.Asked, Rule: d.Rule,
 		Print: a.sum(),
 	}
-	if from, ok := p.author(); ok {
-		e.From = clip(from.String(), maxAddress)
+	if from := p.addresses(); len(from) > 0 {
+		e.From = clip(from[0].String(), maxAddress)
 	} else {
 		e.From = clip(strings.Trim(p.from, " \t\r\n"), maxAddress) // as it stands there
 	}
