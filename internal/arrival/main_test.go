@@ -49,7 +49,10 @@ func TestMain(m *testing.M) {
 		os.Exit(verbAhead(ahead))
 	}
 	status := m.Run()
-	shared.close()
+	if said := shared.close(); said != "" {
+		fmt.Println(said)
+		status = max(status, 1)
+	}
 	os.Exit(status)
 }
 
@@ -185,12 +188,19 @@ func (w *world) open(root string) error {
 	return nil
 }
 
-func (w *world) close() {
+// close ends everything, and returns what no gateway's log may hold.
+func (w *world) close() (said string) {
 	if w == nil {
-		return
+		return ""
 	}
 	for _, g := range w.gates {
 		g.kill()
+		text, _ := os.ReadFile(filepath.Join(g.dir, "log"))
+		for _, word := range []string{"panic", "DATA RACE", "fatal error"} {
+			if _, what, found := strings.Cut(string(text), word); found {
+				said += fmt.Sprintf("gateway %s: %s%s\n", g.name, word, what[:min(len(what), 4000)])
+			}
+		}
 	}
 	for _, s := range []*mailserver.Server{w.postfix, w.far} {
 		if s != nil {
@@ -203,6 +213,7 @@ func (w *world) close() {
 	if w.dir != "" {
 		_ = os.RemoveAll(w.dir)
 	}
+	return said
 }
 
 // run runs a verb of the program and returns its standard output.
