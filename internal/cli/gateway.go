@@ -24,7 +24,7 @@ import (
 // collecting seldom saves a sixth of the processor's time; the limit, which is
 // no bound, lets it be done more often before memory grows.
 const (
-	gatewayGarbage = 400 // percent
+	gatewayGarbage = 400      // percent
 	gatewayMemory  = 88 << 20 // beside some 48 MiB of the program itself
 )
 

@@ -69,6 +69,7 @@ type gatekeeper struct {
 	listen    []string // as they were opened
 	listeners []net.Listener
 	web       net.Listener // nil without HTTP
+	hangups   chan os.Signal
 	stopping  atomic.Bool
 	probe     dnsProbe
 	seldom    seldom
@@ -78,8 +79,10 @@ type gatekeeper struct {
 // and returns a gateway that is ready to Run. What the journal still holds is
 // carried on later: nothing that takes long comes before the sockets.
 func (e *Env) openGatekeeper(o gatekeeping, log *slog.Logger) (_ *gatekeeper, err error) {
-	k := &gatekeeper{env: e, log: log, o: o, dir: filepath.Join(o.Dir, "gateway"), started: time.Now()}
+	k := &gatekeeper{env: e, log: log, o: o, dir: filepath.Join(o.Dir, "gateway"), started: time.Now(), hangups: make(chan os.Signal, 1)}
 	k.probe.resolver = o.Resolver
+	// From here on SIGHUP is no reason to end.
+	signal.Notify(k.hangups, syscall.SIGHUP)
 	defer func() {
 		if err != nil {
 			k.close()
@@ -201,9 +204,7 @@ func (k *gatekeeper) close() {
 // to its end; a second signal cuts that short. SIGHUP makes it read the
 // configuration again. It returns nil after an ordered end.
 func (k *gatekeeper) Run(ctx context.Context) error {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+	defer signal.Stop(k.hangups)
 	atOnce, release := secondSignal(ctx)
 	defer release()
 
@@ -237,7 +238,7 @@ loop:
 		select {
 		case <-ctx.Done():
 			break loop
-		case <-hangups:
+		case <-k.hangups:
 			k.reload(background)
 		case err = <-failed:
 			if err != nil {
@@ -253,7 +254,6 @@ loop:
 	k.log.Info("gateway stopping", "sessions", stats.Sessions)
 	k.drain(atOnce, site)
 	stop()
-	k.failures.close()
 	k.settle(atOnce, &work)
 	stats = k.server.Stats()
 	k.log.Info("gateway stopped", "messages", stats.Messages, "uptime_s", int64(time.Since(k.started).Seconds()))
@@ -284,6 +284,7 @@ func (k *gatekeeper) settle(atOnce context.Context, work *sync.WaitGroup) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		k.failures.close()
 		work.Wait()
 		k.writeStatus(true)
 		k.close()

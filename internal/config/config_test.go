@@ -83,6 +83,40 @@ func TestExample(t *testing.T) {
 	}
 }
 
+// TestPlaces: the advice on keys in a wrong place is right.
+func TestPlaces(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "examples", "sekimori.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &reader{known: map[string]bool{}, seen: map[string]bool{}}
+	if _, err := r.config(text); err != nil {
+		t.Fatal(err)
+	}
+	for key, place := range places {
+		path := place + "." + key
+		if place == "the top level" {
+			path = key
+		}
+		if !r.known[path] {
+			t.Errorf("places says that %s is a key", path)
+		}
+	}
+	for path := range r.known {
+		parent, key := "the top level", path
+		if at := strings.LastIndexByte(path, '.'); at >= 0 {
+			parent, key = path[:at], path[at+1:]
+		}
+		switch parent {
+		case "gateway.rules", "gateway.socket", "sign": // their keys are too common for advice
+		default:
+			if places[key] != parent && key != "send" {
+				t.Errorf("places does not know %s", path)
+			}
+		}
+	}
+}
+
 // TestNothing: an empty file, and sections without lines, are the defaults.
 func TestNothing(t *testing.T) {
 	for _, text := range []string{"", "\n\n# nothing\n", "---\n", "gateway:\n", "gateway:\n  rules:\n  # - {from: a.example}\nsign:\nreports:\n  failure:\n", "\ufeff", "gateway: {}\n"} {
@@ -196,7 +230,7 @@ reports: {send: true, organization: 例市, email: d@b.a.example, smtp: mail.exa
 	if diff := cmp.Diff([]string{"tcp:localhost:8025", "unix:/run/a.sock", "tcp:[::1]:0", "tcp:192.0.2.1:8026"}, c.Gateway.Listen); diff != "" {
 		t.Error(diff)
 	}
-	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].String(), "/etc/sekimori/f.yaml:3:71: gateway.listen: inet:8026@192.0.2.1 can be reached from elsewhere") {
+	if len(c.Warnings) != 2 || !strings.Contains(c.Warnings[1].String(), "gateway.http: :8026 can be reached") || !strings.Contains(c.Warnings[0].String(), "/etc/sekimori/f.yaml:3:71: gateway.listen: inet:8026@192.0.2.1 can be reached from elsewhere") {
 		t.Errorf("warnings: %v", c.Warnings)
 	}
 	for _, s := range [][2]string{

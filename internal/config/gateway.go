@@ -36,7 +36,7 @@ func (r *reader) gateway(n *node, c *Gateway) {
 				"group": func(n *node) { r.account(n, &c.Socket.Group) },
 			})
 		},
-		"http":        func(n *node) { r.endpoint(n, 0, &c.HTTP) },
+		"http":        func(n *node) { r.web(n, &c.HTTP) },
 		"authserv_id": func(n *node) { r.identifier(n, &site.AuthServID) },
 		"trusted_ids": func(n *node) {
 			r.list(n, maxNetworks, func(n *node) {

@@ -119,6 +119,21 @@ func parseEndpoint(s string, port int) (string, error) {
 	return net.JoinHostPort(host, p), nil
 }
 
+// web reads where metrics and health are served.
+func (r *reader) web(n *node, into *string) {
+	before := *into
+	if r.endpoint(n, 0, into); *into != before && reachable(*into) {
+		r.warn(n, "%s can be reached from elsewhere, and shows metrics and faults to whoever asks: keep it on loopback, and let a web server pass on /why", *into)
+	}
+}
+
+// reachable reports whether other hosts could reach HOST:PORT.
+func reachable(endpoint string) bool {
+	host, _, _ := net.SplitHostPort(endpoint)
+	a, err := netip.ParseAddr(host)
+	return host != "localhost" && (err != nil || !a.IsLoopback())
+}
+
 // milter reads where to listen: unix:PATH or tcp:HOST:PORT, or as Sendmail
 // writes them, local:PATH and inet:PORT@HOST.
 func (r *reader) milter(n *node) (string, bool) {
@@ -168,10 +183,7 @@ func ParseListen(s string) (address string, open bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	host, _, _ := net.SplitHostPort(rest)
-	a, err := netip.ParseAddr(host)
-	open = host != "localhost" && (err != nil || !a.IsLoopback())
-	return "tcp:" + rest, open, nil
+	return "tcp:" + rest, reachable(rest), nil
 }
 
 // link reads a web address that is put into SMTP replies.
