@@ -75,6 +75,9 @@ func (m *mover) apply(ctx context.Context) (moved int64, err error) {
 		if it.number <= m.applied && !it.rescued {
 			continue
 		}
+		if m.stopping() {
+			return fail(ErrClosed) // the journal has it
+		}
 		if !it.entry {
 			day, err := m.find(ctx, b, it.settled.number)
 			if err != nil {

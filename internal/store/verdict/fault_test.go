@@ -146,7 +146,7 @@ func TestDiskFull(t *testing.T) {
 // in afterwards.
 func TestDayLocked(t *testing.T) {
 	dir := t.TempDir()
-	l := openTest(t, dir, Options{busy: 50 * time.Millisecond})
+	l := openTest(t, dir, Options{})
 	put(t, l, 0, 1, noon)
 	flush(t, l)
 	db, err := sql.Open("sqlite", sqliteURI(dayPath(dir, today), nil))
@@ -168,10 +168,15 @@ func TestDayLocked(t *testing.T) {
 	if _, _, err := readTest(t, dir).Find(context.Background(), Query{}); err != nil {
 		t.Errorf("a reader is in the way: %v", err)
 	}
+	began := time.Now()
+	if err := l.Close(); err != nil || time.Since(began) > 3*time.Second {
+		t.Errorf("Close takes %v: %v", time.Since(began), err)
+	}
+	l = openTest(t, dir, Options{})
 	if _, err := db.Exec("COMMIT"); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "the mover goes on", func() bool { s := l.Stats(); return s.Moving == nil && s.Unmoved == 0 })
+	flush(t, l)
 	if got := totals(t, dir); got[today] != 100 {
 		t.Errorf("%v", got)
 	}

@@ -36,6 +36,9 @@ type Options struct {
 	BacklogBytes int64
 	// Segment is the size of a file of the journal. Default 16 MiB.
 	Segment int64
+	// Linger is for how long Close goes on moving entries into the day files;
+	// the rest is safe in the journal. Default one second.
+	Linger time.Duration
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 
@@ -71,7 +74,10 @@ func (o *Options) defaults() {
 		o.open = openStorage
 	}
 	if o.busy <= 0 {
-		o.busy = 2 * time.Second
+		o.busy = 200 * time.Millisecond
+	}
+	if o.Linger <= 0 {
+		o.Linger = time.Second
 	}
 }
 
@@ -389,11 +395,11 @@ func (l *Log) SetKeep(days int) {
 	l.mu.Unlock()
 }
 
-// Close moves what can be moved within a few seconds, and ends the Log; what
-// stays in the journal is carried on by the next Open. The error says what
-// could not be written.
+// Close moves what can be moved within Options.Linger, and ends the Log soon
+// after; what stays in the journal is carried on by the next Open. The error
+// says what could not be written.
 func (l *Log) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), l.o.Linger)
 	defer cancel()
 	_ = l.Flush(ctx) // what it does not manage is in the journal, or shows below
 	l.mu.Lock()

@@ -123,8 +123,9 @@ func (m *mover) readApplied(ctx context.Context) error {
 func (m *mover) run() {
 	l := m.l
 	defer l.running.Done()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	// Not one that can end: watching it would cost more than most statements.
+	// The mover looks at stop itself.
+	ctx := context.Background()
 	pause := time.NewTimer(time.Hour)
 	pause.Stop()
 	defer pause.Stop()
@@ -170,6 +171,9 @@ func (m *mover) run() {
 // pass carries everything that is in the journal now.
 func (m *mover) pass(ctx context.Context) error {
 	err := m.carry(ctx)
+	if errors.Is(err, ErrClosed) {
+		return err
+	}
 	m.l.faults.Lock()
 	m.l.trouble = err
 	m.l.faults.Unlock()
@@ -203,6 +207,16 @@ func (m *mover) carry(ctx context.Context) error {
 			return err
 		}
 		m.chunk = m.chunk[:0]
+	}
+}
+
+// stopping reports whether the Log is being closed.
+func (m *mover) stopping() bool {
+	select {
+	case <-m.l.stop:
+		return true
+	default:
+		return false
 	}
 }
 
