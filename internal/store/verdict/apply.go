@@ -141,7 +141,7 @@ func (m *mover) afterAside(ctx context.Context) error {
 	m.again = m.seen
 	m.chunk = m.chunk[:0]
 	m.reader = nil
-	m.applied = 0
+	m.applied, m.reached = 0, 0
 	clear(m.closed)
 	clear(m.where)
 	days, err := listDays(m.l.dir)

@@ -49,16 +49,17 @@ type mover struct {
 	applied uint64
 	unread  []string // days whose number could not be read yet
 
-	days   []*dayFile // open ones, the last used last
-	reader *segmentReader
-	arena  []byte
-	chunk  []item
-	index  map[uint64]int // entries of the chunk
-	where  map[uint64]string
-	prints printFilter
-	loaded bool
-	closed map[string]bool // days known to be closed
-	letGo  bool            // close all day files after this pass; under Log.mu
+	days    []*dayFile // open ones, the last used last
+	reader  *segmentReader
+	arena   []byte
+	chunk   []item
+	reached uint64         // the last frame read
+	index   map[uint64]int // entries of the chunk
+	where   map[uint64]string
+	prints  printFilter
+	loaded  bool
+	closed  map[string]bool // days known to be closed
+	letGo   bool            // close all day files after this pass; under Log.mu
 
 	seen, again uint64 // entries read so far; those to be read a second time
 	// rescue is a day whose file was damaged: its entries that the journal
@@ -192,8 +193,16 @@ func (m *mover) carry(ctx context.Context) error {
 		}
 		m.loaded = true
 	}
+	// What comes meanwhile is for the next pass, or a Flush would never end
+	// under a load that the mover cannot follow.
+	m.l.mu.Lock()
+	target := m.l.number
+	m.l.mu.Unlock()
 	for {
 		if len(m.chunk) == 0 {
+			if m.reached >= target {
+				return m.closeAll()
+			}
 			if err := m.read(); err != nil {
 				return err
 			}
@@ -275,8 +284,10 @@ func (m *mover) read() error {
 		}
 		if len(m.chunk) > 0 && len(m.arena)+len(f.content) > cap(m.arena) {
 			m.reader.at, m.reader.off = before, off
+			m.reached = f.number - 1
 			return nil
 		}
+		m.reached = f.number
 		carried := f.number <= m.applied
 		if carried && m.rescue == "" {
 			continue
