@@ -34,6 +34,9 @@ const (
 	// What is written to disk is whole at any time, so that nothing is lost by
 	// cutting it short, and the next start comes soon.
 	settleTime = 2 * time.Second
+	// linger is how long verdicts may go on moving from the journal into the files
+	// of their days then; the others do so after the next start.
+	linger = 200 * time.Millisecond
 	// statusEvery is how often the gateway tells of itself to the dashboard.
 	statusEvery = 5 * time.Second
 	// expireEvery is how often verdicts that are too old are looked for.
@@ -98,7 +101,7 @@ func (e *Env) openGatekeeper(o gatekeeping, log *slog.Logger) (_ *gatekeeper, er
 	if err := os.MkdirAll(k.dir, 0o700); err != nil {
 		return nil, err
 	}
-	k.verdicts, err = verdict.Open(k.dir, verdict.Options{Keep: set.config.Gateway.Keep, Now: e.Now})
+	k.verdicts, err = verdict.Open(k.dir, verdict.Options{Keep: set.config.Gateway.Keep, Linger: linger, Now: e.Now})
 	switch {
 	case errors.Is(err, verdict.ErrLocked):
 		return nil, temporary(fmt.Errorf("another gateway uses the data folder %s: %w", o.Dir, err))
