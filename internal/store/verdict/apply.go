@@ -410,19 +410,15 @@ func (d *dayFile) row(ctx context.Context, e *Entry, it *item) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if n, err := res.RowsAffected(); err != nil {
-		return 0, err
-	} else if n > 0 {
+	added, err := res.RowsAffected()
+	switch {
+	case err != nil:
+	case added > 0:
 		id, err = res.LastInsertId()
-		if err != nil {
-			return 0, err
-		}
-	} else {
+	default:
 		var hasWhy bool
-		if _, err := d.one(ctx, "SELECT id, why IS NOT NULL FROM row WHERE policy = ? AND ip = ? AND key = ?", []any{policy, ip, key}, &id, &hasWhy); err != nil {
-			return 0, err
-		}
-		if !hasWhy && why != nil {
+		_, err = d.one(ctx, "SELECT id, why IS NOT NULL FROM row WHERE policy = ? AND ip = ? AND key = ?", []any{policy, ip, key}, &id, &hasWhy)
+		if err == nil && !hasWhy && why != nil {
 			_, err = d.exec(ctx, "UPDATE row SET why = ?2 WHERE id = ?1", id, why)
 		}
 	}
