@@ -25,7 +25,7 @@ import (
 // no bound, lets it be done more often before memory grows.
 const (
 	gatewayGarbage = 400      // percent
-	gatewayMemory  = 88 << 20 // beside some 48 MiB of the program itself
+	gatewayMemory  = 76 << 20 // beside some 48 MiB of the program itself
 )
 
 // gatewayDNS suits a gateway: many questions at a time, most of them answered
