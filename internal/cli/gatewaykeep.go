@@ -164,14 +164,14 @@ func (k *gatekeeper) open(s settings) (err error) {
 	for _, address := range s.listen {
 		ln, err := milter.Listen(address, socket)
 		if err != nil {
-			return usageError{fmt.Errorf("listen: %w", err), "sekimori gateway"}
+			return temporary(err) // the address, or the group, may come yet
 		}
 		k.listeners = append(k.listeners, ln)
 		k.listen = append(k.listen, ln.Addr().Network()+":"+ln.Addr().String())
 	}
 	if s.http != "" {
 		if k.web, err = net.Listen("tcp", s.http); err != nil {
-			return usageError{fmt.Errorf("http: %w", err), "sekimori gateway"}
+			return temporary(fmt.Errorf("http: %w", err))
 		}
 	}
 	return nil
