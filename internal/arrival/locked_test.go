@@ -15,6 +15,7 @@ import (
 // that takes its time. Mail flows, a gateway starts beside it, and nothing is
 // lost.
 func TestStoreLocked(t *testing.T) {
+	t.Parallel()
 	w := here(t)
 	g := w.gates["locked"]
 	if err := g.configure("  mode: enforce\n"); err != nil {

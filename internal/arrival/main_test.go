@@ -72,7 +72,7 @@ func here(t *testing.T) *world {
 	return shared
 }
 
-// gates says how the gateways of the world are set up. Each is a milter of the
+// settings say how the gateways of the world are set up. Each is a milter of the
 // service of Postfix that has its name.
 var settings = map[string]string{
 	// hold does what is usual where the domain says reject: it quarantines.
@@ -98,7 +98,7 @@ var settings = map[string]string{
 }
 
 // alone are the gateways that a test starts for itself.
-var alone = []string{"killed", "drained", "lying-accept", "lying-tempfail", "down-accept", "down-tempfail", "full", "locked", "hostile", "reloaded", "socket", "reporting"}
+var alone = []string{"killed", "drained", "lying-accept", "lying-tempfail", "down-accept", "down-tempfail", "full", "locked", "hostile", "reloaded", "socket", "gone", "reporting"}
 
 const rules = `  rules:
     - {forwarder: alumni.example, reason: forwarded for our graduates}

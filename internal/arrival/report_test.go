@@ -31,6 +31,7 @@ import (
 // that finds no server at first. They come there with the same figures, each
 // message in one report.
 func TestReports(t *testing.T) {
+	t.Parallel()
 	w := here(t)
 	g, far := w.gates["reporting"], w.gates["far"]
 	sign, err := signing(w.dir)

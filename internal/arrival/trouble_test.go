@@ -90,6 +90,7 @@ func liar(t *testing.T) string {
 // TestDNS has the DNS fail in all ways. No message is refused or held for it:
 // it is delivered, or asked for again where the site wants that.
 func TestDNS(t *testing.T) {
+	t.Parallel()
 	w := here(t)
 	lying := liar(t)
 	closed, err := net.ListenPacket("udp4", "127.0.0.1:0")
@@ -161,6 +162,7 @@ func TestDNS(t *testing.T) {
 // TestDiskFull fills the disk under the verdicts. Mail flows on, and what was
 // decided meanwhile is written when there is room.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	w := here(t)
 	g := w.gates["full"]
 	if err := g.configure("  mode: enforce\n"); err != nil {
