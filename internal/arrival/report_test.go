@@ -66,6 +66,15 @@ func TestReports(t *testing.T) {
 		t.Errorf("preview: %s", xml)
 	}
 
+	// The older form is one that others read as well.
+	older := filepath.Join(g.dir, "receiver.example!bank.example!1!2.xml") // dmarc-cat reads the name, too
+	if err := os.WriteFile(older, []byte(w.run(t, "report", "preview", "bank.example", "--form", "rfc7489", "--config", filepath.Join(g.dir, "sekimori.yaml"), "--data", g.data(), "--resolver", w.dns.Resolver)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n := dmarcCat(t, older); n != want["bank.example"] {
+		t.Errorf("dmarc-cat reads %d messages in the older form, want %d", n, want["bank.example"])
+	}
+
 	config := filepath.Join(g.dir, "sekimori.yaml")
 	closed, err := freePort()
 	if err != nil {
@@ -245,9 +254,7 @@ func (w *world) awaitReports(t *testing.T, least int) []reportMail {
 // arrives, that one sent again is the same, and what other programs read in it.
 func (w *world) judgeReports(t *testing.T, mails []reportMail, want map[string]int64) {
 	t.Helper()
-	cat := require.Program(t, "dmarc-cat", "dmarc-cat")
 	dir := t.TempDir()
-	row := regexp.MustCompile(`(?m)^\d+\.\d+\.\d+\.\d+ +(\d+) `)
 	have, byOther := map[string]int64{}, map[string]int64{}
 	seen := map[string][]byte{}
 	for i := range mails {
@@ -296,18 +303,28 @@ func (w *world) judgeReports(t *testing.T, mails []reportMail, want map[string]i
 		if err := os.WriteFile(path, m.attached, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out, err := exec.CommandContext(t.Context(), cat, "-N", path).CombinedOutput()
-		if err != nil {
-			t.Fatalf("dmarc-cat: %v: %s", err, out)
-		}
-		for _, found := range row.FindAllSubmatch(out, -1) {
-			n, _ := strconv.ParseInt(string(found[1]), 10, 64)
-			byOther[m.domain] += n
-		}
+		byOther[m.domain] += dmarcCat(t, path)
 	}
 	for name, got := range map[string]map[string]int64{"the reports": have, "dmarc-cat": byOther} {
 		if !maps.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
 	}
+}
+
+var catRow = regexp.MustCompile(`(?m)^\d+\.\d+\.\d+\.\d+ +(\d+) `)
+
+// dmarcCat is how many messages dmarc-cat reads in a report.
+func dmarcCat(t *testing.T, path string) int64 {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), require.Program(t, "dmarc-cat", "dmarc-cat"), "-N", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("dmarc-cat: %v: %s", err, out)
+	}
+	var sum int64
+	for _, found := range catRow.FindAllSubmatch(out, -1) {
+		n, _ := strconv.ParseInt(string(found[1]), 10, 64)
+		sum += n
+	}
+	return sum
 }
