@@ -167,6 +167,7 @@ func TestDrain(t *testing.T) {
 	if _, err := c.Write(data[:len(data)/2]); err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(200 * time.Millisecond) // Postfix waits for no answer: the gateway must have seen that a message began
 	ended := make(chan error, 1)
 	go func() { ended <- g.stop() }()
 	time.Sleep(300 * time.Millisecond)

@@ -18,6 +18,9 @@ var messagesTotal = regexp.MustCompile(`(?m)^sekimori_gateway_messages_total\{([
 func TestBooks(t *testing.T) {
 	w := here(t)
 	for gate := range settings {
+		if got, text := w.bring(t, gate, compose("last", atBank).from(bankMail, atBank)); got != delivered {
+			t.Errorf("%s: %s", got, text)
+		}
 		g := w.gates[gate]
 		var said, have int64
 		for until := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
