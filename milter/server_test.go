@@ -77,10 +77,14 @@ func TestShutdown(t *testing.T) {
 	if _, err := os.Lstat(strings.TrimPrefix(address, "unix:")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket is still there: %v", err)
 	}
+	// What was on its way when the server began to stop is seen to its end.
+	if _, err := idle.Send(context.Background(), example()); err != nil {
+		t.Errorf("a message that was on its way: %v", err)
+	}
+	eventually(t, "the idle session is closed", func() bool { return srv.Stats().Sessions == 2 })
 	if _, err := idle.Send(context.Background(), example()); err == nil {
 		t.Error("an idle session went on")
 	}
-	eventually(t, "the idle session is closed", func() bool { return srv.Stats().Sessions == 2 })
 	close(hold)
 	if err := <-waiting; err != nil {
 		t.Errorf("a message at its end: %v", err)
@@ -98,7 +102,7 @@ func TestShutdown(t *testing.T) {
 	if err := <-down; err != nil {
 		t.Errorf("shutdown: %v", err)
 	}
-	if n := messages.Load(); n != 3 {
+	if n := messages.Load(); n != 4 {
 		t.Errorf("%d messages", n)
 	}
 }

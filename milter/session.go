@@ -72,6 +72,8 @@ type Session struct {
 
 	mu   sync.Mutex
 	idle bool // waiting between messages: may be closed
+
+	until time.Time // the end of its lull; zero: the server does not shut down
 }
 
 // Next answers the event at hand with Continue, if an answer is due, and
@@ -155,11 +157,25 @@ func (s *Session) frame() (byte, []byte, error) {
 		return 0, nil, err
 	}
 	if !s.rest(true) {
-		return 0, nil, ErrShutdown
+		// What the MTA has sent already is read: it may be the beginning of a
+		// message of which it expects no answer yet.
+		now := time.Now()
+		if s.until.IsZero() {
+			s.until = now.Add(lull)
+		}
+		if !now.Before(s.until) {
+			return 0, nil, ErrShutdown
+		}
+		if err := s.conn.SetReadDeadline(s.until); err != nil {
+			return 0, nil, err
+		}
 	}
 	command, data, err := s.in.frame()
 	woken := !s.rest(false)
 	if woken {
+		if s.until.IsZero() {
+			s.until = time.Now().Add(lull)
+		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			err = ErrShutdown
 		}
@@ -167,6 +183,10 @@ func (s *Session) frame() (byte, []byte, error) {
 	}
 	return command, data, err
 }
+
+// lull is how long a session between messages is listened to, once, when the
+// server shuts down.
+const lull = 200 * time.Millisecond
 
 // rest says that the session waits between messages, or no longer. It returns
 // false when the server is shutting down.
@@ -181,12 +201,12 @@ func (s *Session) rest(idle bool) bool {
 	return true
 }
 
-// wake ends the waiting of a session that is between messages.
+// wake soon ends the waiting of a session that is between messages.
 func (s *Session) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.idle {
-		_ = s.conn.SetReadDeadline(time.Unix(1, 0))
+		_ = s.conn.SetReadDeadline(time.Now().Add(lull))
 	}
 }
 
