@@ -79,7 +79,7 @@ func newGateway(e *Env) *cobra.Command {
 		tidySeldom()
 		out := newOutlet(e.Err)
 		defer out.Close()
-		k, err := e.openGatekeeper(o, e.logger(out))
+		k, err := e.openGatekeeper(o, out)
 		if err != nil {
 			return err
 		}

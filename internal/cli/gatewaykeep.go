@@ -57,6 +57,7 @@ type gatekeeping struct {
 type gatekeeper struct {
 	env     *Env
 	log     *slog.Logger
+	out     *outlet // what log writes to
 	o       gatekeeping
 	dir     string // of verdicts and reports
 	started time.Time
@@ -81,8 +82,8 @@ type gatekeeper struct {
 // openGatekeeper reads the configuration, opens the sockets and the verdicts,
 // and returns a gateway that is ready to Run. What the journal still holds is
 // carried on later: nothing that takes long comes before the sockets.
-func (e *Env) openGatekeeper(o gatekeeping, log *slog.Logger) (_ *gatekeeper, err error) {
-	k := &gatekeeper{env: e, log: log, o: o, dir: filepath.Join(o.Dir, "gateway"), started: time.Now(), hangups: make(chan os.Signal, 1)}
+func (e *Env) openGatekeeper(o gatekeeping, out *outlet) (_ *gatekeeper, err error) {
+	k := &gatekeeper{env: e, log: e.logger(out), out: out, o: o, dir: filepath.Join(o.Dir, "gateway"), started: time.Now(), hangups: make(chan os.Signal, 1)}
 	k.probe.resolver = o.Resolver
 	// From here on SIGHUP is no reason to end.
 	signal.Notify(k.hangups, syscall.SIGHUP)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,49 +15,7 @@ import (
 	"sekimori/internal/gateway"
 	"sekimori/internal/locale"
 	"sekimori/internal/reporter"
-	"sekimori/internal/store/verdict"
 )
-
-// logMessage writes the line of a message. Addresses stand in it because people
-// who run mail need them; how long logs are kept is theirs to decide.
-func (k *gatekeeper) logMessage(e *verdict.Entry) {
-	attrs := make([]slog.Attr, 0, 20)
-	attrs = append(attrs, slog.String("queue_id", e.QueueID))
-	if e.Client.IsValid() {
-		attrs = append(attrs, slog.String("client", e.Client.String()))
-	} else {
-		attrs = append(attrs, slog.String("client", ""))
-	}
-	dmarc := e.DMARC
-	if dmarc == "" {
-		dmarc = "own" // our own mail, which is not verified
-	}
-	attrs = append(attrs, slog.String("helo", e.Helo), slog.String("mail_from", e.MailFrom), slog.String("from", e.From), slog.Int("rcpts", len(e.Rcpt)),
-		slog.String("message_id", e.MessageID), slog.Int64("size", e.Size), slog.String("spf", e.SPF), slog.String("dkim", e.DKIM),
-		slog.String("dmarc", dmarc), slog.String("arc", e.ARC), slog.String("policy", policyWords(e.Policy.Text)), slog.String("policy_domain", e.Policy.Domain),
-		slog.String("action", string(e.Action)), slog.String("asked", string(e.Asked)), slog.String("rule", e.Rule.Code),
-		slog.Float64("took_ms", float64(e.Took.Microseconds())/1000))
-	k.log.LogAttrs(context.Background(), slog.LevelInfo, "message", attrs...)
-}
-
-// policyWords is what a DMARC record asks for, such as "p=reject sp=none t=y".
-func policyWords(record string) string {
-	var out []byte
-	for tag := range strings.SplitSeq(record, ";") {
-		name, value, _ := strings.Cut(strings.TrimSpace(tag), "=")
-		switch name = strings.ToLower(strings.TrimSpace(name)); name {
-		case "p", "sp", "np", "t":
-			if len(out) > 0 {
-				out = append(out, ' ')
-			}
-			out = append(out, name...)
-			out = append(out, '=')
-			value = strings.TrimSpace(value)
-			out = append(out, value[:min(len(value), 20)]...)
-		}
-	}
-	return string(out)
-}
 
 // logBreach tells of a peer that broke the protocol, or went away; not of each
 // where there are many.
@@ -149,25 +106,32 @@ func (s *seldom) now(every time.Duration) bool {
 
 // Bounds of an outlet.
 const (
-	outletBytes = 1 << 20 // that wait to be written
+	outletBytes  = 1 << 20         // that wait to be written
+	outletEnough = outletBytes / 4 // that do not wait for more
+	// outletDelay is how long lines wait for others, because to wake a writer
+	// for each one takes longer than to make it.
+	outletDelay = 50 * time.Millisecond
 	outletGrace = 2 * time.Second
 )
 
 // outlet writes log lines behind the back of whoever logs: mail does not wait
-// for a log that cannot be written. Lines that do not fit into its memory are
-// dropped and counted. It is safe for concurrent use.
+// for a log that cannot be written. What comes within outletDelay is written at
+// once; a process that is killed takes that much with it. Lines that do not fit
+// into its memory are dropped and counted. It is safe for concurrent use.
 type outlet struct {
 	to      io.Writer
 	mu      sync.Mutex
 	pending []byte
 	dropped int64
 	closed  bool
-	wake    chan struct{}
+	awake   bool          // the writer knows of what is pending
+	wake    chan struct{} // something is pending
+	hurry   chan struct{} // it shall not wait for more
 	ended   chan struct{}
 }
 
 func newOutlet(to io.Writer) *outlet {
-	o := &outlet{to: to, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	o := &outlet{to: to, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), ended: make(chan struct{})}
 	go o.run()
 	return o
 }
@@ -177,27 +141,48 @@ func (o *outlet) Write(line []byte) (int, error) {
 	o.mu.Lock()
 	switch {
 	case o.closed:
+		o.mu.Unlock()
+		return len(line), nil
 	case len(o.pending)+len(line) > outletBytes:
 		o.dropped++
 	default:
 		o.pending = append(o.pending, line...)
 	}
+	asleep, enough := !o.awake, len(o.pending) >= outletEnough
+	o.awake = true
 	o.mu.Unlock()
-	select {
-	case o.wake <- struct{}{}:
-	default:
+	if asleep {
+		poke(o.wake)
+	}
+	if enough {
+		poke(o.hurry)
 	}
 	return len(line), nil
 }
 
+// poke wakes who waits at the channel, now or next.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
 func (o *outlet) run() {
 	defer close(o.ended)
+	delay := time.NewTimer(outletDelay)
 	var batch []byte
 	for {
+		<-o.wake
+		delay.Reset(outletDelay)
+		select {
+		case <-delay.C:
+		case <-o.hurry:
+		}
 		o.mu.Lock()
 		batch, o.pending = o.pending, batch[:0]
 		dropped, closed := o.dropped, o.closed
-		o.dropped = 0
+		o.dropped, o.awake = 0, false
 		o.mu.Unlock()
 		if len(batch) > 0 {
 			_, _ = o.to.Write(batch)
@@ -205,12 +190,8 @@ func (o *outlet) run() {
 		if dropped > 0 {
 			fmt.Fprintf(o.to, "{\"time\":%q,\"level\":\"WARN\",\"msg\":\"log lines dropped\",\"lines\":%d}\n", time.Now().Format(time.RFC3339Nano), dropped)
 		}
-		switch {
-		case len(batch) > 0 || dropped > 0:
-		case closed:
+		if closed {
 			return
-		default:
-			<-o.wake
 		}
 	}
 }
@@ -220,10 +201,8 @@ func (o *outlet) Close() {
 	o.mu.Lock()
 	o.closed = true
 	o.mu.Unlock()
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
+	poke(o.wake)
+	poke(o.hurry)
 	select {
 	case <-o.ended:
 	case <-time.After(outletGrace):

@@ -37,7 +37,7 @@ func (e *Env) besideGateway(ctx context.Context, file string, listen []string, d
 	}
 	out := newOutlet(e.Err)
 	defer out.Close()
-	k, err := e.openGatekeeper(o, e.logger(out))
+	k, err := e.openGatekeeper(o, out)
 	if err != nil {
 		return err
 	}
