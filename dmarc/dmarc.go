@@ -187,7 +187,8 @@ type Result struct {
 	// name, it is that name, and no walk is done (RFC 9989 §4.10.2).
 	Organizational domain.Name
 	// Policy is what the owner wants done with a message that fails, by the tag
-	// that applies (policy.dmarc): also on a pass, empty without a record.
+	// that applies: also on a pass, empty without a record. It is what is
+	// published; see Applied for what t=y makes of it.
 	Policy       Policy
 	PolicyDomain domain.Name // where the record was found
 	PolicyTag    string      // "p", "sp" or "np"
@@ -206,4 +207,14 @@ type Result struct {
 	Reason     explain.Step   // the sentence that decides
 	Steps      []explain.Step // all of them
 	Err        error          // cause of a TempError
+}
+
+// Applied is the policy after its options: Policy, or one level below under t=y
+// (RFC 9989 §4.7). It is what policy.dmarc tells in Authentication-Results (RFC
+// 9989 §9.1), whether the message passed or failed; empty without a record.
+func (r *Result) Applied() Policy {
+	if r.Testing && r.Policy != "" {
+		return r.Policy.below()
+	}
+	return r.Policy
 }

@@ -484,3 +484,22 @@ func FuzzFrom(f *testing.F) {
 		}
 	})
 }
+
+// What policy.dmarc tells: the policy after its options (RFC 9989 §9.1), on a
+// pass as well.
+func TestApplied(t *testing.T) {
+	for _, c := range []struct {
+		policy  dmarc.Policy
+		testing bool
+		want    dmarc.Policy
+	}{
+		{dmarc.Reject, false, dmarc.Reject}, {dmarc.Reject, true, dmarc.Quarantine},
+		{dmarc.Quarantine, true, dmarc.None}, {dmarc.None, true, dmarc.None},
+		{"", true, ""}, {"", false, ""},
+	} {
+		r := dmarc.Result{Policy: c.policy, Testing: c.testing}
+		if got := r.Applied(); got != c.want {
+			t.Errorf("%q, testing %v: %q, want %q", c.policy, c.testing, got, c.want)
+		}
+	}
+}

@@ -61,8 +61,8 @@ func (v *Verdict) Results() *authres.Results {
 		x.Props = make([]authres.Prop, 0, 2)
 		x.Props = append(x.Props, authres.Prop{Type: "header", Name: "from", Value: from.String()})
 	}
-	if v.DMARC.Policy != "" {
-		x.Props = append(x.Props, authres.Prop{Type: "policy", Name: "dmarc", Value: string(v.DMARC.Policy)}) // RFC 9989 §9.1
+	if p := v.DMARC.Applied(); p != "" {
+		x.Props = append(x.Props, authres.Prop{Type: "policy", Name: "dmarc", Value: string(p)}) // RFC 9989 §9.1
 	}
 	r.Results = append(r.Results, x)
 	r.Results = append(r.Results, smimeResults(v.SMIME)...)
