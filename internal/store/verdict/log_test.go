@@ -256,3 +256,26 @@ func TestNothingKept(t *testing.T) {
 		t.Errorf("%+v, %v", live, err)
 	}
 }
+
+// An address is kept as the message wrote it; the domain is asked for as a log,
+// a policy or a person writes it.
+func TestFindInternationalized(t *testing.T) {
+	dir := t.TempDir()
+	l := openTest(t, dir, Options{})
+	for i, from := range []string{"a@日本語.example", "a@xn--wgv71a119e.example"} {
+		e := testEntry(i, noon)
+		e.MailFrom, e.From, e.Rcpt = "", from, []string{from}
+		if _, err := l.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flush(t, l)
+	r := readTest(t, dir)
+	for _, s := range []string{"日本語.example", "xn--wgv71a119e.example", "XN--WGV71A119E.Example", "a@日本語.example", "a@xn--wgv71a119e.example", "@xn--wgv71a119e.example"} {
+		for _, q := range []Query{{Text: s}, {Sender: s}, {Address: s}} {
+			if found, _, err := r.Find(context.Background(), q); err != nil || len(found) != 2 {
+				t.Errorf("%+v: %d entries, %v", q, len(found), err)
+			}
+		}
+	}
+}

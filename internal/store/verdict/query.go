@@ -39,12 +39,18 @@ type criterion struct {
 	kind bool
 }
 
-// names are the spellings of a domain to look for: as given, and in A-labels.
+// names are the spellings of a domain to look for: as given, in A-labels and in
+// U-labels. An address is kept as the message wrote it, while policies, logs and
+// replies name the domain in A-labels.
 func names(s string) []string {
 	s = strings.TrimSuffix(s, ".")
 	out := []string{s}
-	if d, err := domain.Parse(s); err == nil && !strings.EqualFold(d.String(), s) {
-		out = append(out, d.String())
+	if d, err := domain.Parse(s); err == nil {
+		for _, n := range []string{d.String(), d.Unicode()} {
+			if !slices.ContainsFunc(out, func(o string) bool { return strings.EqualFold(o, n) }) {
+				out = append(out, n)
+			}
+		}
 	}
 	return out
 }
