@@ -269,8 +269,10 @@ func (r Receipt) settle(o outcome) {
 		l.commitOutcomes()
 		return
 	}
+	rouse := !l.settleSoon
+	l.settleSoon = true
 	l.mu.Unlock()
-	if n == 1 {
+	if rouse {
 		wake(l.settling)
 	}
 }

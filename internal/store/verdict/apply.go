@@ -279,7 +279,7 @@ func (s insert) query(columns, n int) string {
 }
 
 // multis are the sizes of such statements, so that few are prepared.
-var multis = [...]int{64, 8, 1}
+var multis = [...]int{256, 32, 4, 1}
 
 // many inserts count rows; args adds the arguments of one.
 func (d *dayFile) many(ctx context.Context, into insert, columns, count int, args func([]any, int) []any) error {

@@ -92,14 +92,15 @@ type Log struct {
 	first   uint64 // numbers from here on are this Log's
 
 	// mu guards what follows. It is held for moments, never over a write.
-	mu       sync.Mutex
-	number   uint64 // the last one given
-	group    *group
-	free     *group
-	outcomes []settled
-	segments []*segment // the oldest first; the mover takes the first away
-	closed   bool
-	days     int // Options.Keep, or what SetKeep said
+	mu         sync.Mutex
+	number     uint64 // the last one given
+	group      *group
+	free       *group
+	outcomes   []settled
+	settleSoon bool       // what waits there is written within outcomeWait
+	segments   []*segment // the oldest first; the mover takes the first away
+	closed     bool
+	days       int // Options.Keep, or what SetKeep said
 
 	// writing is held by who writes to the journal.
 	writing      sync.Mutex
@@ -294,6 +295,7 @@ func (l *Log) keep() {
 			settle.Reset(outcomeWait)
 		case <-settle.C:
 			l.mu.Lock()
+			l.settleSoon = false
 			l.commitOutcomes()
 		case <-tick.C:
 			select {

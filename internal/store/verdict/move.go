@@ -30,8 +30,8 @@ import (
 // it once.
 
 const (
-	moveEvery   = 250 * time.Millisecond
-	moveEntries = 1000    // of a transaction
+	moveEvery   = time.Second
+	moveEntries = 4000    // of a transaction
 	moveBytes   = 1 << 20 // of journal, at once
 	hurry       = moveEntries
 	maxOpenDays = 3

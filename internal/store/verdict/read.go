@@ -18,7 +18,7 @@ var ErrUnknown = errors.New("no such verdict")
 
 // Reader reads a folder of verdicts, also while a Log of this or of another
 // process writes into it. It sees what was carried into the day files: usually
-// everything but the last quarter of a second. Its methods may be called from
+// everything but the last second. Its methods may be called from
 // any goroutine. Days may come and go while it is open.
 type Reader struct {
 	dir string
