@@ -146,7 +146,7 @@ func (o ClientOptions) withDefaults() ClientOptions {
 // NewClient negotiates over a connection.
 func NewClient(conn net.Conn, o ClientOptions) (*Client, error) {
 	o = o.withDefaults()
-	c := &Client{conn: conn, opts: o}
+	c := &Client{conn: conn, opts: o, pool: chunks{own: true}}
 	c.in = inflow{chunks: &c.pool, limit: 1 << 20, idle: o.Timeout, read: o.Timeout}
 	c.in.open(conn)
 	if err := c.negotiate(); err != nil {

@@ -25,6 +25,13 @@ type chunks struct {
 	small sync.Pool
 	grown atomic.Int64 // octets of buffers larger than a chunk
 	most  int64        // 0: unbounded
+
+	// A client's buffers are its own: a sync.Pool outlives its owner by two
+	// collections, so that one for each connection is memory without bound
+	// where connections are many and short.
+	own    bool
+	big    *chunk
+	little *scrap
 }
 
 // grow makes a buffer of n octets in place of one that had before, which is 0
@@ -38,22 +45,50 @@ func (c *chunks) grow(n, before int) ([]byte, error) {
 }
 
 func (c *chunks) get() *chunk {
+	if c.own {
+		b := c.big
+		c.big = nil
+		if b == nil {
+			b = new(chunk)
+		}
+		return b
+	}
 	if b, ok := c.pool.Get().(*chunk); ok {
 		return b
 	}
 	return new(chunk)
 }
 
-func (c *chunks) put(b *chunk) { c.pool.Put(b) }
+func (c *chunks) put(b *chunk) {
+	if c.own {
+		c.big = b
+		return
+	}
+	c.pool.Put(b)
+}
 
 func (c *chunks) getScrap() *scrap {
+	if c.own {
+		b := c.little
+		c.little = nil
+		if b == nil {
+			b = new(scrap)
+		}
+		return b
+	}
 	if b, ok := c.small.Get().(*scrap); ok {
 		return b
 	}
 	return new(scrap)
 }
 
-func (c *chunks) putScrap(b *scrap) { c.small.Put(b) }
+func (c *chunks) putScrap(b *scrap) {
+	if c.own {
+		c.little = b
+		return
+	}
+	c.small.Put(b)
+}
 
 // inflow reads frames. It holds a buffer only while it holds something unread:
 // a session that waits for its MTA owns none. Where the connection shows its
