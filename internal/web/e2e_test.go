@@ -92,7 +92,7 @@ func TestBrowser(t *testing.T) {
 	if err := advisor.Refresh(ctx); err != nil {
 		t.Fatal(err)
 	}
-	h, err := New(Config{Store: st, Advisor: advisor, Importer: importer, Gateway: gate(t, nil, true, enforcing()), Version: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	h, err := New(Config{Store: st, Advisor: advisor, Importer: importer, Gateway: keptGate(t), Version: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

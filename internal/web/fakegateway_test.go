@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -223,20 +224,16 @@ func count(b *verdict.Bucket, e *verdict.Entry) {
 	}
 }
 
-// gate is a gateway over made-up messages with the status given; with a world
-// around it, there are few, and the newest is hostile.
+// gate is a gateway over made-up messages, the newest of them hostile, with
+// the status given.
 func gate(t testing.TB, w *world, enforce bool, st *verdict.Status) *api.Gateway {
 	t.Helper()
 	now := time.Now()
 	g := &gatewayWorld{world: w, entries: mailed(now, 400, enforce)}
-	if w != nil {
-		e := g.entries[len(g.entries)-1]
-		e.ID = 1_000_000
-		attack(&e)
-		g.entries = append(g.entries, e)
-	} else {
-		g.world, g.entries = &world{}, mailed(now, 6000, enforce)
-	}
+	e := g.entries[len(g.entries)-1]
+	e.ID = 1_000_000
+	attack(&e)
+	g.entries = append(g.entries, e)
 	dir := t.TempDir()
 	if st != nil {
 		if err := verdict.WriteStatus(dir, *st); err != nil {
@@ -311,4 +308,39 @@ func (g *gatewayWorld) Open(ctx context.Context, id string) (io.ReadCloser, stri
 	z := gzip.NewWriter(&b)
 	io.WriteString(z, "<?xml version=\"1.0\"?><feedback>"+hostile+"</feedback>")
 	return io.NopCloser(&b), e.Filename, z.Close()
+}
+
+// keptGate is a gateway over made-up messages in day files, and made-up
+// reports.
+func keptGate(t testing.TB) *api.Gateway {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "gateway")
+	log, err := verdict.Open(dir, verdict.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { log.Close() })
+	for _, e := range mailed(time.Now(), 5000, true) {
+		e.Print = [16]byte{byte(e.ID), byte(e.ID >> 8)}
+		r, err := log.Append(&e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Confirm()
+	}
+	if err := log.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := verdict.WriteStatus(dir, *enforcing()); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := verdict.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kept.Close() })
+	now := time.Now()
+	g := api.NewGateway(kept, dir, func() time.Time { return now }) // the status stays fresh
+	g.Outbox = &gatewayWorld{world: &world{}}
+	return g
 }

@@ -64,7 +64,7 @@ type spanLink struct {
 type gatewaySum struct {
 	Span api.Span
 	verdict.Bucket
-	All, Messages             int64
+	All, Own                  int64
 	PassShare, FailShare      string
 	MessagesURL, FailURL      string
 	QuarantineURL, RefuseURL  string
@@ -172,7 +172,7 @@ func (s *server) gatewayHealth(ctx context.Context, p *page) (healthView, error)
 // answer says in a sentence what came through, and in another what was done.
 func (v *gatewayView) answer(p *page, hour *verdict.Live) {
 	t := &hour.Total
-	n := t.Messages()
+	n := judged(t)
 	switch h := &v.Health; {
 	case h.Silent && h.Stopped:
 		v.Tone, v.Answer = "warn", p.text("webgateway.answer.stopped", "at", h.Seen.Text)
@@ -202,11 +202,14 @@ func (v *gatewayView) answer(p *page, hour *verdict.Live) {
 func sumOf(l locale.Lang, span api.Span, live *verdict.Live) gatewaySum {
 	t := live.Total
 	since := live.Since.UTC().Format(time.RFC3339)
-	n := t.Messages()
-	return gatewaySum{Span: span, Bucket: t, All: n, Messages: n, PassShare: shareOf(l, uint64(max(0, t.Pass)), uint64(max(0, n))), FailShare: shareOf(l, uint64(max(0, t.Fail)), uint64(max(0, n))),
+	n := uint64(max(0, judged(&t)))
+	return gatewaySum{Span: span, Bucket: t, All: t.Messages(), Own: max(0, t.Messages()-judged(&t)), PassShare: shareOf(l, uint64(max(0, t.Pass)), n), FailShare: shareOf(l, uint64(max(0, t.Fail)), n),
 		MessagesURL: messagesURL("since", since), FailURL: messagesURL("since", since, "dmarc", "fail"), PassURL: messagesURL("since", since, "dmarc", "pass"), NoneURL: messagesURL("since", since, "dmarc", "none"),
 		QuarantineURL: messagesURL("since", since, "action", "quarantine"), RefuseURL: messagesURL("since", since, "action", "refuse"), MarkURL: messagesURL("since", since, "action", "mark"), TryURL: messagesURL("since", since, "action", "tempfail")}
 }
+
+// judged is how many messages were verified: all but our own.
+func judged(b *verdict.Bucket) int64 { return b.Pass + b.Fail + b.NoPolicy + b.Trouble }
 
 // tookOf words how long something took.
 func tookOf(l locale.Lang, d time.Duration) string {
@@ -248,5 +251,5 @@ func (s *server) gatewayLine(ctx context.Context, p *page) *gatewayLine {
 	}
 	t := &day.Total
 	code := cmp.Or(map[string]string{"monitor": "webgateway.line.monitor"}[h.Mode], "webgateway.line.enforce")
-	return &gatewayLine{"", p.text(code, "n", t.Messages(), "fail", t.Fail, "quarantine", t.Quarantine, "refuse", t.Refuse)}
+	return &gatewayLine{"", p.text(code, "n", judged(t), "fail", t.Fail, "quarantine", t.Quarantine, "refuse", t.Refuse)}
 }

@@ -10,10 +10,12 @@ import (
 // resultChart draws how messages were judged, step by step.
 func resultChart(p *page, span api.Span, live *verdict.Live) *chart {
 	c := liveChart(p, "results", span, live, []chartColumn{
-		{"pass", "webgateway.result.pass"}, {"nopolicy", "webgateway.result.none"}, {"trouble", "webgateway.result.trouble"}, {"fail", "webgateway.result.fail"},
-	}, func(b *verdict.Bucket) []int64 { return []int64{b.Pass, b.NoPolicy, b.Trouble, b.Fail} })
+		{"pass", "webgateway.result.pass"}, {"nopolicy", "webgateway.result.none"}, {"trouble", "webgateway.result.trouble"}, {"fail", "webgateway.result.fail"}, {"own", "webgateway.result.own"},
+	}, func(b *verdict.Bucket) []int64 {
+		return []int64{b.Pass, b.NoPolicy, b.Trouble, b.Fail, b.Messages() - judged(b)}
+	})
 	t := &live.Total
-	c.Says = p.text("webgateway.chart.results.says", "n", t.Messages(), "pass", t.Pass, "fail", t.Fail)
+	c.Says = p.text("webgateway.chart.results.says", "n", judged(t), "pass", t.Pass, "fail", t.Fail)
 	var worst verdict.Bucket
 	for _, b := range live.Buckets {
 		if b.Fail > worst.Fail {

@@ -96,7 +96,7 @@ func (v *gatewayMessageView) judge(p *page, e *verdict.Entry) {
 // MessageAnswer says in a sentence what was done with a message, and in
 // another why.
 func MessageAnswer(l locale.Lang, e *verdict.Entry) (answer, because string) {
-	from := e.Record.HeaderFrom
+	from, _ := namesOf(e.Record.HeaderFrom)
 	if from == "" {
 		from = e.From
 	}
@@ -107,6 +107,8 @@ func MessageAnswer(l locale.Lang, e *verdict.Entry) (answer, because string) {
 	switch {
 	case e.Rule.Code != "":
 		reason = "rule"
+	case len(e.Why) > 0 && e.Why[0].Code == "gateway.unverified":
+		reason = "unverified"
 	case e.DMARC == "pass", e.DMARC == "fail", e.DMARC == "temperror", e.DMARC == "permerror":
 		reason = e.DMARC
 	case e.DMARC == "":

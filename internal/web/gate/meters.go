@@ -33,6 +33,8 @@ var (
 	seconds        = describe("gateway_seconds", "Time from the end of a message to its answer.")
 	inProgress     = describe("gateway_messages_in_progress", "Messages between MAIL FROM and the answer.")
 	forged         = describe("gateway_forged_fields_total", "Header fields taken out because they bore our name.")
+	signed         = describe("gateway_signed_total", "Messages of our own that were signed.")
+	unsigned       = describe("gateway_unsigned_total", "Messages of our own that could not be signed, or not with every key, though there is one.")
 	panics         = describe("gateway_panics_total", "Messages passed on unverified because of a fault of the program.")
 	unlogged       = describe("gateway_verdicts_unlogged_total", "Messages whose verdict could not be kept at all.")
 	sessions       = describe("gateway_sessions", "Connections of mail servers that are open.")
@@ -54,7 +56,7 @@ var (
 func (m *meters) Describe(ch chan<- *prometheus.Desc) {
 	all := []*prometheus.Desc{}
 	if m.from.Gateway != nil {
-		all = append(all, messages, seconds, inProgress, forged, panics, unlogged)
+		all = append(all, messages, seconds, inProgress, forged, signed, unsigned, panics, unlogged)
 	}
 	if m.from.Milter != nil {
 		all = append(all, sessions, sessionsTotal, protocolErrors)
@@ -93,6 +95,8 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 		ch <- latency(s.Took)
 		gauge(inProgress, s.InProgress)
 		counter(forged, s.Removed)
+		counter(signed, s.Signed)
+		counter(unsigned, s.Unsigned)
 		counter(panics, s.Panics)
 		counter(unlogged, s.Unlogged)
 	}

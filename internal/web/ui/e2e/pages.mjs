@@ -3,9 +3,10 @@
 /** @typedef {{ name: string, path: string, status: number, twice?: boolean }} Kind
  * twice: looked at in two of the eight combinations, never in all. */
 
-/** discover follows the links to one page of each kind.
- * @param {import("playwright-core").Browser} browser @param {string} base @returns {Promise<Kind[]>} */
-export async function discover(browser, base) {
+/** discover follows the links to one page of each kind; only is a part of the
+ * names that matter, or "".
+ * @param {import("playwright-core").Browser} browser @param {string} base @param {string} only @returns {Promise<Kind[]>} */
+export async function discover(browser, base, only) {
   const page = await browser.newPage({ locale: "en-GB" });
   /** @param {string} path @param {string} selector */
   const link = async (path, selector) => {
@@ -23,7 +24,7 @@ export async function discover(browser, base) {
     { name: "missing", path: "/nothing-here", status: 404 },
     { name: "search-empty", path: "/?q=zzzzzz", status: 200 },
   ];
-  const domain = await link("/", "tbody th a");
+  const domain = only.startsWith("gateway") ? "" : await link("/", "tbody th a");
   if (domain) {
     out.push({ name: "domain", path: domain, status: 200 }, { name: "domain-year", path: `${domain}?days=365`, status: 200 });
     for (const c of ["aligned", "broken", "forwarder", "unknown", "spoof"]) {
@@ -42,6 +43,10 @@ export async function discover(browser, base) {
   for (const action of ["quarantine", "accept"]) {
     const path = await link(`/gateway/messages?action=${action}`, "tbody th a");
     if (path) out.push({ name: `gateway-message-${action}`, path, status: 200, twice: action === "accept" });
+  }
+  if (only.startsWith("gateway")) {
+    await page.close();
+    return out;
   }
   out.push({ name: "survey-all", path: "/survey", status: 200 });
   await page.goto(base + "/survey");
@@ -141,6 +146,8 @@ export async function steps(browser, base, check, watch) {
   await page.locator("figure summary").first().click();
   check(await page.locator("[data-figures]").first().isVisible(), "the figures do not unfold");
 
+  await gatewaySteps();
+
   await page.goto(base + "/help");
   await page.getByRole("button", { name: "Dark" }).click();
   await page.locator("html[data-theme=dark]").waitFor(); // the theme switches
@@ -156,6 +163,43 @@ export async function steps(browser, base, check, watch) {
   await page.locator("#outcome").waitFor();
   check(((await page.locator("#outcome").textContent()) ?? "").includes("could not be read"), "a broken upload is not explained");
   await context.close();
+
+  /** gatewaySteps lets time pass on the page that refreshes itself, finds a
+   * message, and downloads what was found. */
+  async function gatewaySteps() {
+    const live = await context.newPage();
+    watch(live, "gateway");
+    await live.clock.install();
+    await live.goto(base + "/gateway");
+    if ((await live.locator("[data-refresh]").count()) === 0) return live.close();
+    const pause = live.getByRole("button", { name: "Pause updates" });
+    await pause.waitFor(); // the script is there
+    await live.locator("[data-chart] canvas").nth(1).waitFor();
+    await live.locator("figure summary").first().click();
+    await live.evaluate(() => document.querySelectorAll("#live-sums a, #results-rows td, #live-at time").forEach((e) => (e.textContent = "stale")));
+    const [answer] = await Promise.all([live.waitForResponse((r) => r.url().endsWith("/gateway")), live.clock.runFor(10_500)]);
+    check(answer.ok(), "the gateway's page cannot be fetched again");
+    await live.getByText("stale").first().waitFor({ state: "detached" });
+    check(await live.locator("#results-rows").isVisible(), "an update folds the figures");
+    await pause.click();
+    check((await pause.getAttribute("aria-pressed")) === "true", "updates do not pause");
+    let asked = 0;
+    live.on("request", () => asked++);
+    await live.clock.runFor(30_000);
+    check(asked === 0, "updates go on while they are paused");
+    await live.close();
+
+    await page.goto(base + "/gateway/messages?dmarc=fail");
+    const id = ((await page.locator("tbody td.names span").first().textContent()) ?? "").trim();
+    await page.getByRole("searchbox").fill(id);
+    await Promise.all([page.waitForURL(/[?&]q=/), page.keyboard.press("Enter")]);
+    check((await page.locator("tbody tr").count()) > 0, `${id} is not found`);
+    for (const a of await page.locator(".export a").all()) {
+      const href = (await a.getAttribute("href")) ?? "";
+      const r = await page.request.get(base + href);
+      check(r.ok() && (await r.body()).length > 100, `${href}: ${r.status()}`);
+    }
+  }
 
   /** @param {string} path @param {string} selector */
   async function first(path, selector) {
