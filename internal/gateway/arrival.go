@@ -55,6 +55,7 @@ type arrival struct {
 	verdict  check.Verdict
 	digests  message.Digests // of own mail
 	leaving  Leaving
+	unsigned bool // a signature of own mail failed
 
 	gathered *gathering
 	header   message.Header

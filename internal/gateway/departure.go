@@ -57,6 +57,14 @@ func (s *Signer) forDomain(from domain.Name) []*signingKey {
 	return nil
 }
 
+// What an Entry's DKIM says of own mail, which is given to Options.Done and not
+// kept. It is empty where there is no key for the author, and where the message
+// bore our signatures already.
+const (
+	WordSigned   = "signed"
+	WordUnsigned = "unsigned" // there is a key, and it or another could not sign
+)
+
 // departing is one message on its way through a Signer.
 type departing struct {
 	signing []*dkim.Signing

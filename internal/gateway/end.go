@@ -119,6 +119,7 @@ func (a *arrival) results(r *authres.Results) string {
 // is kept.
 func (n *session) depart(a *arrival) *outcome {
 	o := &outcome{decision: Decision{Action: verdict.Accept, Asked: verdict.Accept}, reply: milter.Response{Do: milter.Continue}}
+	signed := false
 	if a.own == signedIn {
 		r := authres.Results{AuthServID: a.id, Results: []authres.Result{{Method: "auth", Value: "pass",
 			Props: []authres.Prop{{Type: "smtp", Name: "auth", Value: a.user}}}}} // RFC 8601 §2.7.4
@@ -127,12 +128,11 @@ func (n *session) depart(a *arrival) *outcome {
 	if a.leaving != nil {
 		a.digests.Close()
 		fields, err := a.leaving.Finish()
-		if err != nil {
-			n.g.counts.unsigned.Add(1)
-		}
+		a.unsigned = err != nil
 		for _, s := range fields {
 			if f, ok := message.ParseField(s); ok {
 				o.fields = append(o.fields, added{f.Name(), unfolded([]byte(s))})
+				signed = true
 			}
 		}
 	}
@@ -140,6 +140,14 @@ func (n *session) depart(a *arrival) *outcome {
 	var p parts
 	p.read(a.header, a.rules.site.Subjects, false)
 	o.entry = a.entry(&p, nil, &o.decision, n.c.Macro("i"))
+	switch {
+	case a.unsigned:
+		o.entry.DKIM = WordUnsigned
+		n.g.counts.unsigned.Add(1)
+	case signed:
+		o.entry.DKIM = WordSigned
+		n.g.counts.signed.Add(1)
+	}
 	return o
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -73,7 +74,7 @@ func TestOwn(t *testing.T) {
 	if len(g.book.entries) != 0 || len(done) != 7 || done[0].DMARC != "" || done[0].Action != verdict.Accept || done[0].From != "info@bank.example" || done[0].MessageID == "" {
 		t.Errorf("%d entries, %d done, %+v", len(g.book.entries), len(done), done[0])
 	}
-	if s := g.Stats(); len(s.Messages) != 1 || s.Messages[0] != (Count{verdict.Accept, "own", 7}) || s.Removed != 7 {
+	if s := g.Stats(); len(s.Messages) != 1 || s.Messages[0] != (Count{verdict.Accept, "own", 7}) || s.Removed != 7 || s.Signed != 7 || s.Unsigned != 0 || done[0].DKIM != WordSigned {
 		t.Errorf("%+v", s)
 	}
 	// The next in the same connection is not ours because the one before was.
@@ -288,5 +289,38 @@ s1._domainkey.sigs TXT RSA
 	}
 	if first.Header.Get("Subject") != "Your statement" || first.Entry.From != "info@bank.example" {
 		t.Errorf("%+v", first)
+	}
+}
+
+// broken is a key that cannot sign.
+type broken struct{ begin error }
+
+func (b broken) Begin(message.Header, *message.Digests) (Leaving, error) { return b, b.begin }
+
+func (b broken) Finish() ([]string, error) { return nil, errors.New("the key is gone") }
+
+// TestUnsigned: own mail that goes out unsigned although there is a key is
+// counted, and the log's line says so.
+func TestUnsigned(t *testing.T) {
+	for name, c := range map[string]struct {
+		pen  Departure
+		text string
+		want string
+	}{
+		"begins not":    {broken{errors.New("no")}, draft("info@bank.example"), WordUnsigned},
+		"ends not":      {broken{}, draft("info@bank.example"), WordUnsigned},
+		"no key at all": {nil, draft("info@bank.example"), ""},
+		"long header":   {pen{t}, "X: " + strings.Repeat("x", 2<<20) + "\r\n" + draft("info@bank.example"), WordUnsigned},
+	} {
+		var done *verdict.Entry
+		g := newGate(t, zone(t, bankZone), Options{Signer: c.pen, Done: func(e *verdict.Entry) { done = e }})
+		m := mail{from: "info@bank.example", rcpt: []string{"you@there.example"}, text: c.text}
+		f := &fake{macros: map[string]string{"j": "mx.example"}, events: append(m.connection(), m.events(t)...)}
+		if err := g.serve(context.Background(), f); err != nil || done == nil {
+			t.Fatal(name, err)
+		}
+		if s := g.Stats(); done.DKIM != c.want || s.Signed != 0 || (s.Unsigned == 1) != (c.want != "") || f.results[0].reply.Do != milter.Continue {
+			t.Errorf("%s: %q, %+v", name, done.DKIM, s)
+		}
 	}
 }

@@ -189,12 +189,16 @@ func (n *session) endOfHeader() {
 	switch {
 	case a.failed:
 	case a.own != foreign:
-		if a.rules.signer == nil || a.over {
+		if a.rules.signer == nil {
+			return
+		}
+		if a.over { // not all that would have to be signed was kept
+			a.unsigned = true
 			return
 		}
 		leaving, err := a.rules.signer.Begin(a.header, &a.digests)
 		if err != nil {
-			n.g.counts.unsigned.Add(1)
+			a.unsigned = true
 			return
 		}
 		a.leaving = leaving

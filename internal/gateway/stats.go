@@ -17,7 +17,8 @@ type Stats struct {
 	InProgress int64 // between MAIL and the answer
 	Panics     int64 // faults of the program; the messages were taken unverified
 	Unlogged   int64 // messages whose verdict could not be kept
-	Unsigned   int64 // own messages that could not be signed though there is a key
+	Signed     int64 // own messages that were signed
+	Unsigned   int64 // own messages that could not be signed, or not with every key, though there is one
 	Removed    int64 // header fields taken out because a sender must not write them
 	// Took is the time from the end of a message to its answer, own mail left
 	// out.
@@ -62,6 +63,7 @@ type counters struct {
 	inProgress atomic.Int64
 	panics     atomic.Int64
 	unlogged   atomic.Int64
+	signed     atomic.Int64
 	unsigned   atomic.Int64
 	removed    atomic.Int64
 }
@@ -90,7 +92,7 @@ func (g *Gateway) Stats() Stats {
 	c := &g.counts
 	s := Stats{
 		InProgress: c.inProgress.Load(), Panics: c.panics.Load(), Unlogged: c.unlogged.Load(),
-		Unsigned: c.unsigned.Load(), Removed: c.removed.Load(),
+		Signed: c.signed.Load(), Unsigned: c.unsigned.Load(), Removed: c.removed.Load(),
 		Took: Latency{Bounds: slices.Clone(bounds[:]), Counts: make([]int64, len(c.took)), Sum: time.Duration(c.sum.Load())},
 	}
 	for i := range c.took {
