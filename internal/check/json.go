@@ -66,8 +66,11 @@ type connectionDocument struct {
 }
 
 // ReasonCode returns why the signature came out so, as one token such as
-// "body-hash-differs". The sentence of the code "dkim." + token words it.
-func (s *Signature) ReasonCode() string { return strings.TrimPrefix(s.Reason.Code, "dkim.") }
+// "body-hash-differs". The sentence of the code "dkim." + token words it, unless
+// a caller that verified nothing gave a code of its own.
+func (s *Signature) ReasonCode() string {
+	return s.Reason.Code[strings.IndexByte(s.Reason.Code, '.')+1:]
+}
 
 func (v *Verdict) document() document {
 	d := document{
