@@ -68,6 +68,7 @@ type Server struct {
 	invalid  error
 	limits   Limits
 	wish     negotiated
+	macros   []byte // Offer's lists, as a negotiation has them
 	chunks   chunks
 	slots    chan struct{}
 	base     context.Context
@@ -101,6 +102,7 @@ func (srv *Server) start() {
 		srv.limits = srv.Limits.withDefaults()
 		srv.chunks.most = int64(srv.limits.Frames)
 		srv.wish = srv.Offer.wanted()
+		srv.macros = srv.Offer.appendMacroLists(nil)
 		srv.slots = make(chan struct{}, srv.limits.Sessions)
 		srv.base, srv.cancel = context.WithCancel(context.Background())
 		srv.stop = make(chan struct{})

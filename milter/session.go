@@ -390,7 +390,7 @@ func (s *Session) negotiate(data []byte) error {
 	b, at := begin(s.buffer(), cmdNegotiate)
 	b = s.terms.append(b)
 	if s.terms.actions&ActSetMacros != 0 {
-		b = s.srv.Offer.appendMacroLists(b)
+		b = append(b, s.srv.macros...)
 	}
 	s.out = end(b, at)
 	return s.flush()
