@@ -39,6 +39,8 @@ const (
 	linger = 200 * time.Millisecond
 	// statusEvery is how often the gateway tells of itself to the dashboard.
 	statusEvery = 5 * time.Second
+	// dnsEvery is how often the resolver is asked whether it answers.
+	dnsEvery = 30 * time.Second
 	// expireEvery is how often verdicts that are too old are looked for.
 	expireEvery = time.Hour
 )
@@ -230,6 +232,7 @@ func (k *gatekeeper) Run(ctx context.Context) error {
 		}
 	})
 	work.Go(func() { k.tell(background) })
+	work.Go(func() { k.watchDNS(background) })
 	work.Go(func() { k.expire(background) })
 	now := k.current.Load()
 	k.checkKeys(background, now.signer)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -92,7 +93,7 @@ func (p *dnsProbe) ask(ctx context.Context) error {
 func (k *gatekeeper) tell(ctx context.Context) {
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
-	worse := map[string]string{}
+	worse := changes{}
 	damaged := 0
 	for {
 		k.writeStatus(false)
@@ -101,20 +102,47 @@ func (k *gatekeeper) tell(ctx context.Context) {
 			damaged = len(s.Damaged)
 		}
 		for _, p := range []gate.Part{k.verdictPart(), k.reportPart()} {
-			switch before := worse[p.Name]; {
-			case p.State != gate.Good && before == "":
-				k.log.Error("trouble, while mail flows on", "part", p.Name, "reason", p.Reason)
-				worse[p.Name] = p.Reason
-			case p.State == gate.Good && before != "":
-				k.log.Info("trouble is over", "part", p.Name)
-				delete(worse, p.Name)
-			}
+			worse.note(k.log, p)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// watchDNS asks the resolver at the start and every half minute, and logs when
+// it ceases to answer and when it answers again, until ctx ends. Without it the
+// log would show nothing but messages that could not be judged.
+func (k *gatekeeper) watchDNS(ctx context.Context) {
+	tick := time.NewTicker(dnsEvery)
+	defer tick.Stop()
+	worse := changes{}
+	for {
+		if p := k.dnsPart(ctx); ctx.Err() == nil {
+			worse.note(k.log, p)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// changes are the parts that are not well, by their names.
+type changes map[string]bool
+
+// note logs a part's change for the worse or the better.
+func (c changes) note(log *slog.Logger, p gate.Part) {
+	switch bad := p.State != gate.Good; {
+	case bad && !c[p.Name]:
+		log.Error("trouble, while mail flows on", "part", p.Name, "reason", p.Reason)
+		c[p.Name] = true
+	case !bad && c[p.Name]:
+		log.Info("trouble is over", "part", p.Name)
+		delete(c, p.Name)
 	}
 }
 
