@@ -222,7 +222,8 @@ async function visit(lang, theme, width) {
  * next: other colours, another width.
  * @param {string} lang @param {["light" | "dark", number][]} kinds */
 async function turn(lang, kinds) {
-  const context = await browser.newContext(kindOf(lang, "light", 1280, false));
+  // Without transitions, or colours are looked at on their way to the next theme.
+  const context = await browser.newContext({ ...kindOf(lang, "light", 1280, false), reducedMotion: "reduce" });
   await each(pages.filter((p) => !p.twice), async (p) => {
     const page = await context.newPage();
     watch(page, `${p.name} ${lang}`, p.status);

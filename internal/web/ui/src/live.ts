@@ -3,8 +3,9 @@
 // scrolling) stays; where updates are paused, or the page is out of sight,
 // nothing is fetched. Only a change of the answer's tone is announced.
 
-/** watch keeps the page up to date; row is the line that tells of it. */
-export function watch(row: HTMLElement): void {
+/** watch keeps the page up to date; row is the line that tells of it. stale
+ * says that sentences of the page tell times of another zone. */
+export function watch(row: HTMLElement, stale: boolean): void {
   const every = Number(row.dataset["refresh"]) * 1000;
   const button = row.querySelector<HTMLButtonElement>("[data-pause]")!;
   const state = row.querySelector<HTMLElement>("[data-state]")!;
@@ -17,14 +18,14 @@ export function watch(row: HTMLElement): void {
     button.setAttribute("aria-pressed", String(paused));
     state.textContent = paused ? (row.dataset["paused"] ?? "") : "";
   };
-  const update = async () => {
-    if (busy || paused || document.hidden) return;
+  const update = async (once = false) => {
+    if (busy || (paused && !once) || document.hidden) return;
     busy = true;
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(every) });
       if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
       const next = new DOMParser().parseFromString(await answer.text(), "text/html");
-      if (!paused) take(next, say);
+      if (!paused || once) take(next, say);
       show();
     } catch {
       if (!paused) state.textContent = row.dataset["failed"] ?? "";
@@ -34,6 +35,7 @@ export function watch(row: HTMLElement): void {
   };
   button.hidden = false;
   show();
+  if (stale) void update(true);
   button.addEventListener("click", () => {
     paused = !paused;
     show();

@@ -2,7 +2,7 @@
 // Charts and uploads are separate chunks, fetched where there is one.
 import "./style.css";
 
-keepZone();
+const moved = keepZone();
 showCopyButtons();
 
 const charts = [...document.querySelectorAll<HTMLElement>("[data-chart]")];
@@ -12,7 +12,7 @@ if (charts.length > 0) {
 }
 
 const live = document.querySelector<HTMLElement>("[data-refresh]");
-if (live) void import("./live.ts").then((m) => m.watch(live));
+if (live) void import("./live.ts").then((m) => m.watch(live, moved));
 
 const upload = document.querySelector<HTMLFormElement>("form[data-upload]");
 if (upload) void import("./upload.ts").then((m) => m.enhance(upload));
@@ -23,11 +23,11 @@ function failed(figure: HTMLElement): void {
 }
 
 /** keepZone tells the server the viewer's time zone for the next page, and
- * shows the times of this one in it. */
-function keepZone(): void {
+ * shows the times of this one in it; true where it was another. */
+function keepZone(): boolean {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const root = document.documentElement;
-  if (!zone || zone === root.dataset["zone"]) return;
+  if (!zone || zone === root.dataset["zone"]) return false;
   document.cookie = `tz=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
   const format = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short", timeZone: zone });
   const parts = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone: zone });
@@ -43,6 +43,7 @@ function keepZone(): void {
   }
   const stated = document.querySelector("[data-zone-name]");
   if (stated) stated.textContent = zone;
+  return true;
 }
 
 /** showCopyButtons reveals buttons that need the clipboard. */
