@@ -214,7 +214,8 @@ func MessageAdvice(l locale.Lang, e *verdict.Entry) []string {
 	default:
 		say("webgateway.advice.dkim-sign", "from", from)
 	}
-	for _, x := range r.SPFResults {
+	if len(r.SPFResults) > 0 { // one sender, one sentence
+		x := r.SPFResults[0]
 		switch {
 		case x.Result == "pass" && !r.SPF:
 			say("webgateway.advice.spf-align", "domain", x.Domain, "from", from)
@@ -225,7 +226,6 @@ func MessageAdvice(l locale.Lang, e *verdict.Entry) []string {
 		case x.Result != "pass" && x.Domain != "":
 			say("webgateway.advice.spf-add", "domain", x.Domain, "client", client)
 		}
-		break // one sender, one sentence
 	}
 	say("webgateway.advice.stranger", "client", client)
 	say("webgateway.advice.forwarded")
