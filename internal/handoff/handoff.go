@@ -51,6 +51,7 @@ var ErrNoOwner = errors.New("no process listens in the data folder")
 // Frames: one byte of kind, four bytes of length (big-endian), the payload.
 const (
 	frameIn     = 'i' // caller to owner: a piece of standard input; empty is its end
+	frameBegun  = 'b' // owner to caller: the job begins; the first
 	frameOut    = 'o'
 	frameErr    = 'e'
 	frameStatus = 's' // owner to caller: the exit status, last
@@ -148,6 +149,9 @@ func serveConn(ctx context.Context, c *net.UnixConn, run Run) {
 	if err := json.Unmarshal(buf, &job); err != nil {
 		return
 	}
+	if writeFrame(c, frameBegun, nil) != nil {
+		return
+	}
 	in, inW := io.Pipe()
 	go func() { // the caller's input; its hanging up cancels the job
 		defer cancel()
@@ -176,8 +180,9 @@ func serveConn(ctx context.Context, c *net.UnixConn, run Run) {
 }
 
 // Call hands a job to the owner of dir and returns its exit status. It returns
-// ErrNoOwner when nobody listens; any other error means that the owner went
-// away during the job.
+// ErrNoOwner when nobody listens, or the owner ended before it began the job;
+// any other error means that the owner went away during the job. Standard input
+// is not touched before the job begins.
 func Call(ctx context.Context, dir string, job Job, s Streams) (int, error) {
 	path, done, err := socketPath(dir)
 	if err != nil {
@@ -208,21 +213,20 @@ func Call(ctx context.Context, dir string, job Job, s Streams) (int, error) {
 	if _, err := c.Write(append(head, b...)); err != nil {
 		return 0, fmt.Errorf("%w: %v", ErrNoOwner, err)
 	}
-	if s.In != nil {
-		go func() {
-			buf := make([]byte, maxFrame)
-			for {
-				n, err := s.In.Read(buf)
-				if n > 0 && writeFrame(c, frameIn, buf[:n]) != nil {
-					return
-				}
-				if err != nil {
-					_ = writeFrame(c, frameIn, nil)
-					return
-				}
+	feed := func() {
+		buf := make([]byte, maxFrame)
+		for {
+			n, err := s.In.Read(buf)
+			if n > 0 && writeFrame(c, frameIn, buf[:n]) != nil {
+				return
 			}
-		}()
+			if err != nil {
+				_ = writeFrame(c, frameIn, nil)
+				return
+			}
+		}
 	}
+	begun := false
 	r := bufio.NewReaderSize(c, maxFrame)
 	for {
 		kind, b, err := readFrame(r)
@@ -230,9 +234,18 @@ func Call(ctx context.Context, dir string, job Job, s Streams) (int, error) {
 			if ctx.Err() != nil {
 				return 0, ctx.Err()
 			}
+			if !begun {
+				// It was closing when we came: the job lay in its queue.
+				return 0, fmt.Errorf("%w: %v", ErrNoOwner, err)
+			}
 			return 0, fmt.Errorf("the process that owns %s went away during the work; run the command again", dir)
 		}
 		switch kind {
+		case frameBegun:
+			if !begun && s.In != nil {
+				go feed()
+			}
+			begun = true
 		case frameOut:
 			_, err = s.Out.Write(b)
 		case frameErr:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,5 +135,22 @@ func TestLongFolderAndPermissions(t *testing.T) {
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		t.Errorf("the socket is open to others: %v", info.Mode())
+	}
+}
+
+// TestOwnerEnds has an owner that ends while the job lies in its queue.
+func TestOwnerEnds(t *testing.T) {
+	dir := t.TempDir()
+	ln, err := net.Listen("unix", filepath.Join(dir, SocketName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { ln.Close() })
+	in := strings.NewReader("for another owner")
+	if _, err := Call(t.Context(), dir, Job{Args: []string{"import", "-"}}, Streams{In: in}); !errors.Is(err, ErrNoOwner) {
+		t.Errorf("%v, want ErrNoOwner", err)
+	}
+	if in.Len() != len("for another owner") {
+		t.Error("standard input was read for a job that never began")
 	}
 }
