@@ -94,7 +94,7 @@ func arrivals() []arriving {
 		bad("subdomain that does not exist under np", compose("f9", "a@invoice.gov.example").from(mallory, forged), mallorS+"dkim=none; dmarc=fail invoice.gov.example reject"),
 		fine("subdomain that exists beside np", compose("f10", "a@www.gov.example").from(mallory, forged), mallorS+"dkim=none; dmarc=fail www.gov.example none"),
 		bad("subdomain that does not exist", compose("f11", "a@login.bank.example").from(mallory, forged), mallorS+"dkim=none; dmarc=fail login.bank.example reject"),
-		{"policy on trial", compose("f12", "a@trial.example").from(mallory, forged), mallorS + "dkim=none; dmarc=fail trial.example reject", held, marked},
+		{"policy on trial", compose("f12", "a@trial.example").from(mallory, forged), mallorS + "dkim=none; dmarc=fail trial.example quarantine", held, marked},
 		bad("strict alignment", compose("f13", "a@strict.example").signed("mail.strict.example", "r").from(bankMail, "a@mail.strict.example"),
 			"spf=pass mail.strict.example; dkim=pass mail.strict.example/r; dmarc=fail strict.example reject"),
 		bad("SPF in a loop", compose("f14", "a@loop.example").from(mallory, "a@loop.example"), "spf=permerror loop.example; dkim=none; dmarc=fail loop.example reject"),
