@@ -54,12 +54,20 @@ func redactionKey(dir string) ([]byte, error) {
 
 // writeNew writes a file whole, where there is none of the name.
 func writeNew(path, text string) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	return writeSynced(filepath.Dir(path), ".new-*", []byte(text), func(tmp string) error {
+		return os.Link(tmp, path) // fails where the name is taken
+	})
+}
+
+// writeSynced writes and syncs a temporary file (mode 0600) in a folder, and has
+// it put where it belongs. What is left of it is removed.
+func writeSynced(dir, pattern string, text []byte, put func(tmp string) error) error {
+	tmp, err := os.CreateTemp(dir, pattern)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(tmp.Name())
-	_, err = tmp.WriteString(text)
+	_, err = tmp.Write(text)
 	if err == nil {
 		err = tmp.Sync()
 	}
@@ -69,7 +77,7 @@ func writeNew(path, text string) error {
 	if err != nil {
 		return err
 	}
-	return os.Link(tmp.Name(), path) // fails where the name is taken
+	return put(tmp.Name())
 }
 
 // lately is what was reported within the hour: what a process that begins
@@ -126,20 +134,7 @@ func (f *Failures) remember() error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(f.o.Dir, ".failures-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(text)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), filepath.Join(f.o.Dir, failuresFile))
+	return writeSynced(f.o.Dir, ".failures-*", text, func(tmp string) error {
+		return os.Rename(tmp, filepath.Join(f.o.Dir, failuresFile))
+	})
 }

@@ -176,14 +176,6 @@ func (s *server) gatewayReportXML(w http.ResponseWriter, r *http.Request, p *pag
 		return err
 	}
 	defer body.Close()
-	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	how := "inline"
-	if r.URL.Query().Get("save") == "1" {
-		h.Set("Content-Type", "application/xml")
-		how = "attachment"
-	}
-	send(w, s, body, how, name)
-	p.template = ""
+	sendXML(w, s, r, p, body, name)
 	return nil
 }

@@ -161,6 +161,12 @@ func (s *server) reportRaw(w http.ResponseWriter, r *http.Request, p *page) erro
 		return err
 	}
 	defer raw.Close()
+	sendXML(w, s, r, p, raw, name)
+	return nil
+}
+
+// sendXML sends a report as plain text, or, with ?save=1, to be saved.
+func sendXML(w http.ResponseWriter, s *server, r *http.Request, p *page, body io.Reader, name string) {
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	how := "inline"
@@ -168,9 +174,8 @@ func (s *server) reportRaw(w http.ResponseWriter, r *http.Request, p *page) erro
 		h.Set("Content-Type", "application/xml")
 		how = "attachment"
 	}
-	send(w, s, raw, how, name)
+	send(w, s, body, how, name)
 	p.template = ""
-	return nil
 }
 
 // harmless makes a file name of a name that came from outside: letters and
