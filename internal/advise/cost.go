@@ -37,6 +37,7 @@ func (n *analysis) answer() *Advice {
 		Domain: n.name.String(), Window: n.window, Policy: n.policy.seen.P,
 		Messages: t.messages, Aligned: t.aligned,
 		Sources: []Source{}, Policies: []PolicyCost{}, Daily: []ClassDay{},
+		Ladder: Ladder{Now: n.policy.seen.P, Fixes: []Fix{}, Waiting: []Fix{}, Scopes: []ScopeCost{}, Reasons: []explain.Step{}},
 	}
 	for _, g := range n.groups {
 		if g.window.messages > 0 {
@@ -51,7 +52,7 @@ func (n *analysis) answer() *Advice {
 		c := PolicyCost{
 			P: p, LegitimateAtRisk: t.broken, Legitimate: t.legitimate,
 			IndirectAtRisk: t.forwarded, Stopped: t.spoofed, Uncertain: t.unknown, RemainderAtRisk: t.remainder,
-			InForce: n.policy.seen.P == p,
+			InForce: n.policy.seen.P == p, Sources: []RiskShare{}, Receivers: []RiskShare{},
 		}
 		if t.legitimate > 0 { // of nothing there is no share
 			c.Share, c.Upper95 = ratio(t.broken, t.legitimate), upperBound(t.broken, t.legitimate)
@@ -225,6 +226,7 @@ func (g *group) source() Source {
 		Addresses: []string{}, AddressCount: 0, HeaderFrom: g.headerFrom.sorted(maxNames), Reasons: g.steps,
 		DKIM: g.dkim.sorted(maxNames), SPF: g.spf.sorted(maxNames), PTR: g.ptrs(10),
 		Reporters: g.reporters, FirstDay: g.first, LastDay: g.last,
+		Key: g.key, For: []explain.Step{}, Against: []explain.Step{}, Selectors: []string{}, Envelope: []string{},
 	}
 	if s.Reasons == nil {
 		s.Reasons = []explain.Step{}

@@ -27,15 +27,17 @@ var layers = map[string]int{
 	"bimi": 1, "mtasts": 1, "tlsrpt": 1, "dane": 1, "rpki": 1, "smime": 1,
 
 	"internal/resolve": 2, "internal/store": 2, "internal/store/verdict": 2, "internal/store/outbox": 2, "internal/check": 2, "internal/posture": 2, "internal/probe": 2,
+	"internal/worlds": 2,
 
 	"internal/collect": 3, "internal/sources": 3, "internal/advise": 3, "internal/profile": 3, "internal/survey": 3, "internal/gateway": 3, "internal/reporter": 3,
+	"internal/repair": 3, "internal/watch": 3, "internal/inventory": 3,
 
 	"internal/locale": 4, "internal/publish": 4, "internal/config": 4, "internal/arrival": 4, "internal/web/access": 4, "internal/web/gate": 4, "internal/web/api": 4, "internal/web": 4,
 	"internal/handoff": 4, "internal/cli": 4, "internal/archtest": 4, "internal/differential": 4,
 
 	"examples/sector": 0,
 
-	"cmd/sekimori": 5, "examples/generate": 5, "bench": 5,
+	"cmd/sekimori": 5, "examples/generate": 5, "bench": 5, "bench/judge": 5,
 }
 
 // beside lists the imports inside one layer that are allowed: a part and the
@@ -46,6 +48,9 @@ var beside = map[string][]string{
 	// ARC signs and verifies as DKIM does, by reference (RFC 8617 §4.1.2).
 	"arc":                 {"dkim"},
 	"internal/advise":     {"internal/sources"},
+	"internal/repair":     {"internal/advise", "internal/sources"},
+	"internal/inventory":  {"internal/advise", "internal/sources"},
+	"internal/watch":      {"internal/advise", "internal/sources", "internal/repair"},
 	"internal/survey":     {"internal/profile"},
 	"internal/publish":    {"internal/locale"},
 	"internal/web":        {"internal/web/api", "internal/web/access", "internal/locale", "internal/publish"},
