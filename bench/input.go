@@ -43,6 +43,7 @@ type row struct {
 	dkim, spf             string // results
 	dkimDomain, spfDomain string // "" for the policy domain, bounce.policy-domain
 	forwarded             bool   // the reporter says so
+	author                string // "" for the policy domain
 }
 
 // report writes one RFC 7489 report to w.
@@ -104,7 +105,7 @@ func (s *sheet) record(i int, h head7489) []byte {
 	b = append(b, "      </policy_evaluated>\n    </row>\n    <identifiers>\n      <envelope_from>"...)
 	b = append(b, or(v.spfDomain, "bounce."+h.domain)...)
 	b = append(b, "</envelope_from>\n      <header_from>"...)
-	b = append(b, h.domain...)
+	b = append(b, or(v.author, h.domain)...)
 	b = append(b, "</header_from>\n    </identifiers>\n    <auth_results>\n"...)
 	if v.dkim != "" {
 		b = append(b, "      <dkim>\n        <domain>"...)

@@ -5,6 +5,7 @@
 //	go run ./bench                        everything, about ten minutes
 //	go run ./bench -parts import          only the import of reports
 //	go run ./bench -parts queries -rows 1000000
+//	go run ./bench -parts advise          only advice about a large domain
 //	go run ./bench -parts verify          only the checking of messages
 //	go run ./bench -parts survey          only the survey of many domains
 //	go run ./bench -parts gateway         only the milter
@@ -85,6 +86,7 @@ var parts = [...]struct {
 	{"import", (*bench).imports},
 	{"memory", (*bench).memory},
 	{"queries", (*bench).queries},
+	{"advise", (*bench).advise},
 	{"verify", (*bench).verify},
 	{"survey", (*bench).survey},
 	{"gateway", (*bench).gateway},
