@@ -43,12 +43,27 @@ type Config struct {
 	// Days are the windows that Refresh keeps answers for; none means 30. The
 	// first is the one by whose answer addresses are classed in the store.
 	Days []int
+	// Cases says from which day on each broken source is said to be fixed, by
+	// Source.Key; nil: nothing is known to be fixed.
+	Cases Cases
+	// Sent says how many messages of a domain are known to have been sent in a
+	// window by other means than reports; nil, or 0, means not known.
+	Sent func(ctx context.Context, domain string, w store.Window) (uint64, error)
+}
+
+// Cases is the work of fixing, as far as an answer needs it.
+type Cases interface {
+	Fixed(ctx context.Context, domain string) (map[string]store.Day, error)
 }
 
 // Question is what is asked about a domain.
 type Question struct {
 	Days  int       // length of the window in whole UTC days; 0 means 30, at most 3660
 	Until store.Day // exclusive end; 0 means the end of the newest report
+	// Department narrows the answer to the sources of a department
+	// (store.Department.ID), after they have been told apart by all of the
+	// domain's mail; 0 means all of them. An unknown one is store.ErrNotFound.
+	Department int64
 }
 
 const (

@@ -51,6 +51,9 @@ func (q Question) key() string {
 	if q.Until != 0 {
 		k += "@" + q.Until.String()
 	}
+	if q.Department != 0 {
+		k += "/" + strconv.FormatInt(q.Department, 10)
+	}
 	return k
 }
 

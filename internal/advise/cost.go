@@ -219,27 +219,6 @@ func (n *analysis) decide(a *Advice, t totals) {
 // by the locale: {source@source} would not do for names, so it stays as it is.
 func (g *group) label() string { return g.name }
 
-// source writes a group as its public form.
-func (g *group) source() Source {
-	s := Source{
-		ID: g.id(), Name: g.name, Class: g.class, Messages: g.window.messages, Failing: g.window.failing,
-		Addresses: []string{}, AddressCount: 0, HeaderFrom: g.headerFrom.sorted(maxNames), Reasons: g.steps,
-		DKIM: g.dkim.sorted(maxNames), SPF: g.spf.sorted(maxNames), PTR: g.ptrs(10),
-		Reporters: g.reporters, FirstDay: g.first, LastDay: g.last,
-		Key: g.key, For: []explain.Step{}, Against: []explain.Step{}, Selectors: []string{}, Envelope: []string{},
-	}
-	if s.Reasons == nil {
-		s.Reasons = []explain.Step{}
-	}
-	for _, h := range g.hosts {
-		if h.addr.IsValid() && h.window.messages > 0 {
-			s.Addresses = append(s.Addresses, h.addr.String())
-		}
-	}
-	s.AddressCount = len(s.Addresses)
-	return s
-}
-
 // policyState is what is published.
 type policyState struct {
 	seen      policySeen
