@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync, existsSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, extname } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
@@ -9,6 +9,11 @@ import { used } from "./tokens.mjs";
 const made = join(import.meta.dirname, "dist.next");
 const dist = join(import.meta.dirname, "dist");
 const modules = join(import.meta.dirname, "node_modules");
+
+// The fonts of the PDFs: they are embedded where those are made, and never go
+// to a browser.
+const fonts = join(import.meta.dirname, "..", "..", "publish", "font");
+const noto = join(modules, "@expo-google-fonts", "noto-sans-jp");
 
 // Adds those design tokens that the style sheets use.
 function tokens(): Plugin {
@@ -21,16 +26,30 @@ function tokens(): Plugin {
   };
 }
 
-// Writes the licence texts of what is in the bundle, packs every file once at
+// Puts the fonts in their place, each whole at once.
+function typefaces() {
+  mkdirSync(fonts, { recursive: true });
+  for (const [folder, weight] of [
+    ["400Regular", "Regular"],
+    ["700Bold", "Bold"],
+  ] as const) {
+    const name = `NotoSansJP-${weight}.ttf`;
+    copyFileSync(join(noto, folder, `NotoSansJP_${folder}.ttf`), join(fonts, `.${name}.next`));
+    renameSync(join(fonts, `.${name}.next`), join(fonts, name));
+  }
+}
+
+// Writes the licence texts of what is in the program, packs every file once at
 // the highest level, so that the server never has to, and moves all to dist.
 function finish(): Plugin {
   return {
     name: "finish",
     closeBundle() {
-      const parts = ["@digital-go-jp/design-tokens", "echarts", "zrender", "tslib"].map((name) => {
+      typefaces();
+      const parts = ["@digital-go-jp/design-tokens", "echarts", "zrender", "tslib", "@expo-google-fonts/noto-sans-jp"].map((name) => {
         const folder = join(modules, name);
         const { version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { version: string };
-        const texts = ["LICENSE", "LICENSE.txt", "NOTICE"].filter((f) => existsSync(join(folder, f)));
+        const texts = ["LICENSE", "LICENSE.txt", "LICENSE_FONT", "NOTICE"].filter((f) => existsSync(join(folder, f)));
         return `${name} ${version}\n\n${texts.map((f) => readFileSync(join(folder, f), "utf8").trim()).join("\n\n")}\n`;
       });
       writeFileSync(join(made, "licenses.txt"), parts.join(`\n${"-".repeat(80)}\n\n`));
