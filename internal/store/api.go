@@ -101,6 +101,10 @@ type Import struct {
 	Messages   uint64    `json:"messages"`
 	Duplicates int64     `json:"duplicates"`
 	Rejected   int64     `json:"rejected"`
+	// FailureReports are those on single messages, and FailureDuplicates those
+	// of them that were there already.
+	FailureReports    int64 `json:"failure_reports"`
+	FailureDuplicates int64 `json:"failure_duplicates"`
 }
 
 // Rejected is one input that could not be read.
@@ -121,6 +125,10 @@ type FileResult struct {
 	Duplicates int64
 	Messages   uint64
 	Rejected   []Rejected
+	// FailureReports are those on single messages that it gave, and
+	// FailureDuplicates those that were there already.
+	FailureReports    int64
+	FailureDuplicates int64
 }
 
 // PolicySpan is a run of days over which a domain's reports show one policy.
@@ -215,6 +223,11 @@ type PTR struct {
 	Status  PTRStatus
 	Looked  time.Time
 	Expires time.Time
+	// Confirmed are those of Names that lead back to the address, and Denied
+	// those that do not; of a name in neither it is not known. Until CheckAgain
+	// they hold; the zero time says that nobody has looked.
+	Confirmed, Denied []string
+	CheckAgain        time.Time
 }
 
 // CachedAdvice is an answer kept by advise. Question says what was asked, in

@@ -63,14 +63,14 @@ func (s *Store) StartImport(ctx context.Context, spec ImportSpec) (Import, error
 	return im, err
 }
 
-const importColumns = "id, paths, started, finished, files, reports, rows, messages, duplicates, rejected"
+const importColumns = "id, paths, started, finished, files, reports, rows, messages, duplicates, rejected, failures, failures_again"
 
 type scanner interface{ Scan(...any) error }
 
 func scanImport(row scanner, im *Import) error {
 	var paths string
 	var started, finished, messages int64
-	err := row.Scan(&im.ID, &paths, &started, &finished, &im.Files, &im.Reports, &im.Rows, &messages, &im.Duplicates, &im.Rejected)
+	err := row.Scan(&im.ID, &paths, &started, &finished, &im.Files, &im.Reports, &im.Rows, &messages, &im.Duplicates, &im.Rejected, &im.FailureReports, &im.FailureDuplicates)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,8 @@ func (s *Store) flushFiles(ctx context.Context) error {
 		return nil
 	}
 	err := transaction(ctx, s.state, func(tx *sql.Tx) error {
-		st, err := tx.PrepareContext(ctx, "INSERT OR REPLACE INTO import_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+		st, err := tx.PrepareContext(ctx, `INSERT OR REPLACE INTO import_file (import, path, size, mtime, reports, rows, duplicates, messages, rejected, failures, failures_again)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 		if err != nil {
 			return err
 		}
@@ -125,7 +126,7 @@ func (s *Store) flushFiles(ctx context.Context) error {
 			if r.Rejected == nil {
 				r.Rejected = []Rejected{}
 			}
-			_, err := st.ExecContext(ctx, k.importID, r.Path, r.Size, r.ModTime.UnixNano(), r.Reports, r.Rows, r.Duplicates, int64(r.Messages), jsonText(r.Rejected))
+			_, err := st.ExecContext(ctx, k.importID, r.Path, r.Size, r.ModTime.UnixNano(), r.Reports, r.Rows, r.Duplicates, int64(r.Messages), jsonText(r.Rejected), r.FailureReports, r.FailureDuplicates)
 			if err != nil {
 				return err
 			}
@@ -156,9 +157,9 @@ func (s *Store) FileDoneResult(ctx context.Context, importID int64, f FileResult
 	r = FileResult{Path: f.Path, Size: f.Size, ModTime: f.ModTime}
 	var messages int64
 	var rejected string
-	err = s.state.QueryRowContext(ctx, `SELECT reports, rows, duplicates, messages, rejected FROM import_file
+	err = s.state.QueryRowContext(ctx, `SELECT reports, rows, duplicates, messages, rejected, failures, failures_again FROM import_file
 		WHERE import = ? AND path = ? AND size = ? AND mtime = ?`, importID, f.Path, f.Size, f.ModTime.UnixNano()).
-		Scan(&r.Reports, &r.Rows, &r.Duplicates, &messages, &rejected)
+		Scan(&r.Reports, &r.Rows, &r.Duplicates, &messages, &rejected, &r.FailureReports, &r.FailureDuplicates)
 	if errors.Is(err, sql.ErrNoRows) {
 		return FileResult{}, false, nil
 	}

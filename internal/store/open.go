@@ -43,6 +43,8 @@ type Store struct {
 	newest  map[uint32]newest // by domain
 	version atomic.Int64
 	ptrs    atomic.Int64 // look-ups kept since they were last counted; 0 before the first count
+	// sightings are the same for failure reports.
+	sightings atomic.Int64
 
 	classes sync.Mutex // one SetClasses at a time
 	running runningImports

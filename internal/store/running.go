@@ -63,9 +63,10 @@ func (r *runningImports) close(ctx context.Context, state *sql.DB) error {
 		id := r.whole[0]
 		err := transaction(ctx, state, func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, `UPDATE import SET finished = ?2,
-				(files, reports, rows, messages, duplicates, rejected) =
+				(files, reports, rows, messages, duplicates, rejected, failures, failures_again) =
 				(SELECT count(*), coalesce(sum(reports), 0), coalesce(sum(rows), 0), coalesce(sum(messages), 0),
-					coalesce(sum(duplicates), 0), coalesce(sum(json_array_length(rejected)), 0)
+					coalesce(sum(duplicates), 0), coalesce(sum(json_array_length(rejected)), 0),
+					coalesce(sum(failures), 0), coalesce(sum(failures_again), 0)
 				FROM import_file WHERE import = ?1)
 				WHERE id = ?1 AND finished = 0`, id, time.Now().Unix())
 			if err != nil {

@@ -81,23 +81,24 @@ func (s *Store) PTRs(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]PT
 		for i, a := range part {
 			args[i] = a.Unmap().AsSlice()
 		}
-		rows, err := s.state.QueryContext(ctx, "SELECT addr, names, status, looked, expires FROM ptr WHERE addr IN (?"+strings.Repeat(", ?", len(part)-1)+")", args...)
+		rows, err := s.state.QueryContext(ctx, "SELECT addr, names, status, looked, expires, confirmed, denied, checked FROM ptr WHERE addr IN (?"+strings.Repeat(", ?", len(part)-1)+")", args...)
 		if err != nil {
 			return nil, err
 		}
 		for rows.Next() {
 			var p PTR
 			var addr []byte
-			var names string
-			var looked, expires int64
-			if err := rows.Scan(&addr, &names, &p.Status, &looked, &expires); err != nil {
+			var names, confirmed, denied string
+			var looked, expires, checked int64
+			if err := rows.Scan(&addr, &names, &p.Status, &looked, &expires, &confirmed, &denied, &checked); err != nil {
 				rows.Close()
 				return nil, err
 			}
 			p.Addr, _ = netip.AddrFromSlice(addr)
 			p.Looked, p.Expires = time.Unix(looked, 0).UTC(), time.Unix(expires, 0).UTC()
-			if names != "" {
-				p.Names = strings.Split(names, "\n")
+			p.Names, p.Confirmed, p.Denied = lines(names), lines(confirmed), lines(denied)
+			if checked != 0 {
+				p.CheckAgain = time.Unix(checked, 0).UTC()
 			}
 			out[p.Addr] = p
 		}
@@ -112,8 +113,9 @@ func (s *Store) PTRs(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]PT
 // is dropped from addresses. Some 2,000,000 lookups are kept, at most 5 % more.
 func (s *Store) PutPTRs(ctx context.Context, p []PTR) error {
 	return s.change(ctx, "keep names of addresses", func(tx *sql.Tx) error {
-		st, err := tx.PrepareContext(ctx, `INSERT INTO ptr VALUES (?, ?, ?, ?, ?) ON CONFLICT (addr) DO UPDATE SET
-			names = excluded.names, status = excluded.status, looked = excluded.looked, expires = excluded.expires`)
+		st, err := tx.PrepareContext(ctx, `INSERT INTO ptr (addr, names, status, looked, expires, confirmed, denied, checked) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (addr) DO UPDATE SET names = excluded.names, status = excluded.status, looked = excluded.looked, expires = excluded.expires,
+			confirmed = excluded.confirmed, denied = excluded.denied, checked = excluded.checked`)
 		if err != nil {
 			return err
 		}
@@ -122,7 +124,12 @@ func (s *Store) PutPTRs(ctx context.Context, p []PTR) error {
 			if !e.Addr.IsValid() {
 				continue
 			}
-			if _, err := st.ExecContext(ctx, e.Addr.Unmap().AsSlice(), strings.Join(e.Names, "\n"), string(e.Status), e.Looked.Unix(), e.Expires.Unix()); err != nil {
+			var checked int64
+			if !e.CheckAgain.IsZero() {
+				checked = e.CheckAgain.Unix()
+			}
+			if _, err := st.ExecContext(ctx, e.Addr.Unmap().AsSlice(), strings.Join(e.Names, "\n"), string(e.Status), e.Looked.Unix(), e.Expires.Unix(),
+				strings.Join(e.Confirmed, "\n"), strings.Join(e.Denied, "\n"), checked); err != nil {
 				return err
 			}
 		}
@@ -138,6 +145,14 @@ func (s *Store) PutPTRs(ctx context.Context, p []PTR) error {
 		_, err = tx.ExecContext(ctx, "DELETE FROM ptr WHERE addr IN (SELECT addr FROM ptr ORDER BY expires LIMIT ?)", n-maxPTR+maxPTR/20)
 		return err
 	})
+}
+
+// lines takes a list of names apart; none is nil.
+func lines(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, "\n")
 }
 
 // Advice returns the kept answer to a question about a domain.
