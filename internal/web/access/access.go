@@ -167,11 +167,16 @@ func (g *Guard) Wrap(next http.Handler) http.Handler {
 	own := http.NewCrossOriginProtection().Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.knownHost(r.Host) {
-			refusal(w, http.StatusMisdirectedRequest, "this server does not answer for "+strings.ToValidUTF8(r.Host, "?")+": use the address it listens on, or name the host in its configuration")
+			g.misdirected(w, r)
 			return
 		}
 		own.ServeHTTP(w, r)
 	})
+}
+
+// misdirected refuses a request for a name that is not ours.
+func (g *Guard) misdirected(w http.ResponseWriter, r *http.Request) {
+	refusal(w, http.StatusMisdirectedRequest, "this server does not answer for "+strings.ToValidUTF8(r.Host, "?")+": use the address it listens on, or name the host in its configuration")
 }
 
 // knownHost keeps out pages whose name was made to point here (DNS rebinding):

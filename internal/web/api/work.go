@@ -1,0 +1,184 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"sekimori/domain"
+	"sekimori/internal/advise"
+	"sekimori/internal/store"
+)
+
+// WordStore keeps what people said about sources; *store.Store has it.
+type WordStore interface {
+	PutSaying(ctx context.Context, s store.Saying) (store.Saying, error)
+	Sayings(ctx context.Context, domain string) ([]store.Saying, error)
+}
+
+// DepartmentStore keeps the departments.
+type DepartmentStore interface {
+	PutDepartment(ctx context.Context, d store.Department) (store.Department, error)
+	RemoveDepartment(ctx context.Context, id int64) error
+	Departments(ctx context.Context) ([]store.Department, error)
+}
+
+// AssignmentStore keeps what belongs to which department.
+type AssignmentStore interface {
+	Assign(ctx context.Context, a store.Assignment) error
+	Assignments(ctx context.Context, domain string) ([]store.Assignment, error)
+}
+
+// ShareStore keeps the links that show a department its own part.
+type ShareStore interface {
+	PutShare(ctx context.Context, s store.Share) (store.Share, error)
+	Shares(ctx context.Context, department int64) ([]store.Share, error)
+	ShareByHash(ctx context.Context, hash [32]byte) (store.Share, error)
+	TouchShare(ctx context.Context, id int64, at time.Time) error
+}
+
+// CaseReader is the pieces of work and their history.
+type CaseReader interface {
+	Cases(ctx context.Context, f store.CaseFilter, p store.Page) ([]store.Case, int64, error)
+	Case(ctx context.Context, id int64) (store.Case, error)
+	CaseEvents(ctx context.Context, id int64) ([]store.CaseEvent, error)
+}
+
+// WorkStore is everything about the work that the store keeps.
+type WorkStore interface {
+	WordStore
+	DepartmentStore
+	AssignmentStore
+	ShareStore
+	CaseReader
+}
+
+// Work is the work of fixing as pages and API show it. A nil Work hides all
+// of it, and each nil field its own part. It is safe for concurrent use where
+// its parts are.
+type Work struct {
+	Store WorkStore // must be set
+	Now   func() time.Time
+}
+
+// Clock is the time now.
+func (w *Work) Clock() time.Time {
+	if w.Now == nil {
+		return time.Now()
+	}
+	return w.Now()
+}
+
+// Today is the day now, in UTC.
+func (w *Work) Today() store.Day { return store.DayOf(w.Clock().UTC()) }
+
+// Bounds of what people write, in bytes.
+const (
+	MostName = 200  // of a person, a department, a source
+	MostNote = 4000 // of a note
+)
+
+// Line makes one line of what somebody wrote into a form: valid UTF-8, no
+// control characters, no space at its ends, at most MostName bytes.
+func Line(s string) string { return written(s, MostName, false) }
+
+// Note is Line for several lines and MostNote bytes.
+func Note(s string) string { return written(s, MostNote, true) }
+
+func written(s string, most int, lines bool) string {
+	if len(s) > 4*most { // so that what follows is bounded, whatever was sent
+		s = s[:4*most]
+	}
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\r\n", "\n")
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' && lines:
+			return r
+		case r == '\n' || r == '\t' || r == '\r':
+			return ' '
+		case unicode.IsControl(r), r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069: // marks that turn the direction of what follows
+			return -1
+		}
+		return r
+	}, s)
+	s = strings.TrimSpace(s)
+	for len(s) > most {
+		_, n := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-n]
+	}
+	return s
+}
+
+// ErrUnknownDepartment says that a department was named that is none.
+var ErrUnknownDepartment = errors.New("no such department: see the list of departments")
+
+// Department returns a department by its id; the zero Department for 0.
+func (w *Work) Department(ctx context.Context, id int64) (store.Department, error) {
+	if id == 0 {
+		return store.Department{}, nil
+	}
+	all, err := w.Store.Departments(ctx)
+	if err != nil {
+		return store.Department{}, err
+	}
+	if i := slices.IndexFunc(all, func(d store.Department) bool { return d.ID == id }); i >= 0 {
+		return all[i], nil
+	}
+	return store.Department{}, ErrUnknownDepartment
+}
+
+// DepartmentDomains lists the policy domains of which a department has a part.
+func (w *Work) DepartmentDomains(ctx context.Context, id int64) ([]string, error) {
+	all, err := w.Store.Assignments(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, a := range all {
+		if a.Department == id {
+			out = append(out, a.Domain)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// SayableClasses are the classes that a person may say of a source; "" takes
+// an earlier word back.
+var SayableClasses = [...]advise.Class{advise.Aligned, advise.Broken, advise.Forwarder, advise.Spoof, ""}
+
+// SayingOf is an empty word about a source, with what the source is to be
+// recognised by in the months to come.
+func SayingOf(name string, src *advise.Source) store.Saying {
+	s := store.Saying{Domain: name, Key: src.Key, Source: src.ID}
+	for _, text := range src.Addresses {
+		a, err := netip.ParseAddr(text)
+		if err != nil || len(s.Networks) == 64 {
+			continue
+		}
+		bits := 48
+		if a = a.Unmap(); a.Is4() {
+			bits = 24
+		}
+		if p, err := a.WithZone("").Prefix(bits); err == nil && !slices.Contains(s.Networks, p) {
+			s.Networks = append(s.Networks, p)
+		}
+	}
+	for _, list := range [][]string{src.DKIM, src.SPF, src.PTR} {
+		for _, text := range list {
+			n, err := domain.Parse(strings.TrimSuffix(text, "."))
+			if err != nil || len(s.Identities) == 64 {
+				continue
+			}
+			if o := n.Organizational().String(); o != "" && !slices.Contains(s.Identities, o) {
+				s.Identities = append(s.Identities, o)
+			}
+		}
+	}
+	return s
+}
