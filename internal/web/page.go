@@ -38,6 +38,8 @@ type page struct {
 	ZoneName    string
 	SignedIn    bool
 	Bare        bool // nothing around the page that tells of the data
+	Shared      *sharedFrame // the page is a department's own part, opened by a link
+	Working     bool         // there are pages of the work of fixing
 	Version     string
 	Data        any
 
@@ -54,15 +56,18 @@ type menuEntry struct{ Key, URL, Label string }
 
 // Menu lists the entries of the main menu.
 func (p *page) Menu() []menuEntry {
-	return []menuEntry{
-		{"overview", "/", "web.nav.overview"},
+	menu := []menuEntry{{"overview", "/", "web.nav.overview"}}
+	if p.Working {
+		menu = append(menu, menuEntry{"work", "/work", "webwork.nav.work"}, menuEntry{"departments", "/departments", "webwork.nav.departments"})
+	}
+	return append(menu, []menuEntry{
 		{"reports", "/reports", "web.nav.reports"},
 		{"gateway", "/gateway", "webgateway.nav"},
 		{"survey", "/survey", "web.nav.survey"},
 		{"upload", "/upload", "web.nav.upload"},
 		{"quarantine", "/quarantine", "web.nav.quarantine"},
 		{"help", "/help", "web.nav.help"},
-	}
+	}...)
 }
 
 type languageLink struct {
@@ -140,7 +145,8 @@ func (s *server) page(do action) http.Handler {
 // and nothing else, so that a long address does not make a huge page.
 var parameters = [...]string{"days", "sort", "desc", "q", "page", "class", "domain", "deviations", "next",
 	"attribute", "value", "none", "fact", "state", "code", "from", "to", "unmatched", "odd", "sender", "contact",
-	"span", "message_id", "address", "since", "until", "action", "dmarc", "before", "day"}
+	"span", "message_id", "address", "since", "until", "action", "dmarc", "before", "day",
+	"department", "owner", "overdue", "said", "kind", "month"}
 
 // mostParameter bounds each of them, in bytes.
 const mostParameter = 2000
@@ -218,6 +224,7 @@ func (s *server) frame(ctx context.Context, p *page) {
 func (s *server) render(w http.ResponseWriter, r *http.Request, p *page) {
 	s.frame(r.Context(), p)
 	p.SignedIn = s.SignedIn != nil && s.SignedIn(r)
+	p.Working = s.Work != nil
 	var b bytes.Buffer
 	if err := s.pages.execute(&b, p); err != nil {
 		s.Logger.Error("page could not be made", "path", r.URL.Path, "err", err)
@@ -317,9 +324,10 @@ func loadPages(a *assets) (pages, error) {
 	out := pages{}
 	names := []string{"overview", "domain", "source", "reports", "report", "quarantine", "upload", "help", "error", "signin",
 		"surveys", "survey", "surveyby", "surveysector", "surveylist", "surveyproblems", "surveydomain", "surveyletter", "surveycompare", "surveymail",
-		"gateway", "gatewaymessages", "gatewaymessage", "gatewayreports"}
+		"gateway", "gatewaymessages", "gatewaymessage", "gatewayreports",
+		"work", "case", "departments", "department", "timeline", "inventory", "monthly", "shared", "sharedcase", "sharedsource", "sharednone"}
 	for _, l := range locale.Langs {
-		base, err := template.New("base").Funcs(words(l, a)).ParseFS(own, "templates/layout.html", "templates/parts.html", "templates/surveyparts.html", "templates/gatewayparts.html")
+		base, err := template.New("base").Funcs(words(l, a)).ParseFS(own, "templates/layout.html", "templates/parts.html", "templates/surveyparts.html", "templates/gatewayparts.html", "templates/workparts.html")
 		if err != nil {
 			return nil, err
 		}

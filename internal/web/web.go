@@ -17,6 +17,7 @@ import (
 	"sekimori/internal/advise"
 	"sekimori/internal/collect"
 	"sekimori/internal/store"
+	"sekimori/internal/web/access"
 	"sekimori/internal/web/api"
 )
 
@@ -87,6 +88,12 @@ type Config struct {
 	// Gateway is the mail gateway of the data folder; nil where there is none to
 	// be shown.
 	Gateway *api.Gateway
+	// Work is the work of fixing, the departments and what people said; nil
+	// where none of it is to be shown.
+	Work *api.Work
+	// Host refuses requests for names that are not ours, for the pages that
+	// stand outside Guard; nil refuses none.
+	Host func(http.Handler) http.Handler
 	// API answers /api/ and /export/ in place of package api's; for tests.
 	API http.Handler
 	// Guard decides who may see what; nil lets everybody in.
@@ -110,6 +117,8 @@ type server struct {
 	meters *meters
 	sums   *sums
 	pace   *pace
+	links  *access.Links // nil without Work
+	made   *madeLinks
 }
 
 // New returns the dashboard. It is safe for concurrent use.
@@ -124,7 +133,7 @@ func New(c Config) (http.Handler, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.API == nil {
-		h, err := api.New(api.Config{Store: c.Store, Advisor: c.Advisor, Importer: c.Importer, Gateway: c.Gateway, MaxUpload: c.MaxUpload,
+		h, err := api.New(api.Config{Store: c.Store, Advisor: c.Advisor, Importer: c.Importer, Gateway: c.Gateway, Work: c.Work, MaxUpload: c.MaxUpload,
 			TempDir: c.TempDir, Lang: Language, Version: c.Version, Logger: c.Logger})
 		if err != nil {
 			return nil, err
@@ -140,7 +149,13 @@ func New(c Config) (http.Handler, error) {
 		return nil, fmt.Errorf("web: %w", err)
 	}
 	s := &server{Config: c, assets: a, pages: p, meters: newMeters(c.Meters...),
-		sums: &sums{kept: map[sumKey]*keptSum{}}, pace: &pace{looks: map[int64]look{}}}
+		sums: &sums{kept: map[sumKey]*keptSum{}}, pace: &pace{looks: map[int64]look{}}, made: &madeLinks{}}
+	if c.Work != nil {
+		if c.Work.Store == nil {
+			return nil, errors.New("web: Work.Store must be set")
+		}
+		s.links = access.NewLinks(c.Work.Store, c.Work.Now)
+	}
 	return s.handler(), nil
 }
 
@@ -151,6 +166,9 @@ func (s *server) handler() http.Handler {
 	inner.Handle("GET /{$}", s.page(s.overview))
 	inner.Handle("GET /domain/{name}", s.page(s.domain))
 	inner.Handle("GET /domain/{name}/source/{id}", s.page(s.source))
+	if s.Work != nil {
+		s.workRoutes(inner)
+	}
 	inner.Handle("GET /reports", s.page(s.reports))
 	inner.Handle("GET /reports/{seq}", s.page(s.report))
 	inner.Handle("GET /reports/{seq}/raw", s.page(s.reportRaw))
@@ -186,6 +204,9 @@ func (s *server) handler() http.Handler {
 	outer := http.NewServeMux()
 	outer.HandleFunc("GET /assets/{file...}", s.assets.serve)
 	outer.HandleFunc("GET /healthz", s.health)
+	if s.Work != nil {
+		s.shareRoutes(outer)
+	}
 	outer.Handle("/", guarded)
 
 	var h http.Handler = outer

@@ -41,6 +41,10 @@ type Config struct {
 	// nil where there is none to be shown.
 	Gateway *Gateway
 
+	// Work is the work of fixing, the departments and what people said; nil
+	// where there is none to be shown.
+	Work *Work
+
 	// MaxUpload bounds the body of one upload, in bytes; 0 means 64 MiB.
 	// Larger inputs are imported on the command line.
 	MaxUpload int64

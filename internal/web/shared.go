@@ -1,0 +1,12 @@
+package web
+
+import "net/http"
+
+// shareRoutes are the pages that a department's link opens.
+func (s *server) shareRoutes(mux *http.ServeMux) {}
+
+// sharedFrame is what the layout shows around a department's own part.
+type sharedFrame struct{}
+
+// madeLinks keeps the tokens of new links until they were shown, once.
+type madeLinks struct{}
