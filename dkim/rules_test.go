@@ -265,6 +265,12 @@ func TestManySignatures(t *testing.T) {
 	if res := verify(t, &Verifier{Resolver: zone}, letter); res != nil {
 		t.Errorf("%s for a message without a signature, want nothing", codes(res))
 	}
+	// The author's own signature is found below any number of others.
+	other := strings.Repeat(strings.Replace(field, "d=example.jp", "d=example.net", 1), 12)
+	res = verify(t, &Verifier{Resolver: zone, Now: at(testTime)}, other+one)
+	if len(res) != 11 || res[9].Status != Pass || res[8].Status == Pass {
+		t.Errorf("%s; want the author's at last", codes(res))
+	}
 }
 
 // counting counts questions, one at a time.

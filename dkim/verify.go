@@ -1,8 +1,11 @@
 package dkim
 
 import (
+	"cmp"
 	"context"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,8 +31,9 @@ const (
 
 // Limits bound one verification. A zero field means its default.
 type Limits struct {
-	// Signatures is how many signatures of one message are verified, from the
-	// top; default 10. Each asks at most one DNS question.
+	// Signatures is how many signatures of one message are verified; default
+	// 10. Where there are more, those of domains that the From field names come
+	// first, then the topmost. Each asks at most one DNS question.
 	Signatures int
 	// MinRSABits and MaxRSABits bound the keys; default 1024 and 4096. Below
 	// 1024 bits nothing verifies, whatever MinRSABits says (RFC 8301 §3.2).
@@ -106,6 +110,7 @@ type Verification struct {
 
 // candidate is a signature being verified.
 type candidate struct {
+	place int // in the header section
 	field message.Field
 	sig   *Signature
 	args  explain.Args // domain, selector and algorithm
@@ -147,7 +152,10 @@ func (v *Verifier) BeginAt(ctx context.Context, at time.Time, h message.Header, 
 			n.beyond++
 			continue
 		}
-		n.sigs = append(n.sigs, candidate{field: h[i]})
+		n.sigs = append(n.sigs, candidate{place: i, field: h[i]})
+	}
+	if n.beyond > 0 {
+		n.prefer(h)
 	}
 	if len(n.sigs) == 0 {
 		return n
@@ -182,6 +190,33 @@ func (v *Verifier) BeginAt(ctx context.Context, at time.Time, h message.Header, 
 		}
 	}
 	return n
+}
+
+// prefer takes, of more signatures than are verified, those of the author's
+// domains first (RFC 6376 §6.1 leaves the choice to the verifier): ten
+// signatures of others on top must not hide the one that DMARC is about.
+func (n *Verification) prefer(h message.Header) {
+	var from strings.Builder
+	for i := range h {
+		if h[i].Is("From") {
+			from.WriteString(strings.ToLower(h[i].RawValue()))
+		}
+	}
+	var ours, others []candidate
+	for i := range h {
+		if !h[i].Is("DKIM-Signature") || len(ours) == n.limits.Signatures {
+			continue
+		}
+		sig, err := ParseSignature(h[i].RawValue())
+		switch {
+		case err == nil && strings.Contains(from.String(), sig.Domain.Organizational().String()):
+			ours = append(ours, candidate{place: i, field: h[i]})
+		case len(others) < n.limits.Signatures:
+			others = append(others, candidate{place: i, field: h[i]})
+		}
+	}
+	n.sigs = append(ours, others...)[:n.limits.Signatures]
+	slices.SortFunc(n.sigs, func(a, b candidate) int { return cmp.Compare(a.place, b.place) })
 }
 
 // ask starts the question for the key of a signature, unless it is asked
