@@ -1,9 +1,14 @@
 package store
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 )
+
+// ErrConflict says that somebody else changed the same thing in the meantime:
+// read it again, and decide anew.
+var ErrConflict = errors.New("somebody else has changed this in the meantime; look at it again")
 
 // Saying is what a person said about a source of a domain. The latest counts;
 // earlier ones are kept as its history.
@@ -92,6 +97,13 @@ type Case struct {
 	Receivers int    `json:"receivers"`
 	Relapse   uint64 `json:"relapse"`  // failing messages since Fixed
 	LastDay   Day    `json:"last_day"` // of its mail
+	// Networks and Identities are what the source was recognised by at the
+	// last look, as in a Saying.
+	Networks   []netip.Prefix `json:"networks"`
+	Identities []string       `json:"identities"`
+	// Facts is what the program remembers about the source, a document of its
+	// own; Case returns it, Cases leaves it out.
+	Facts []byte `json:"-"`
 }
 
 // CaseEvent is one line of a case's history.
@@ -111,7 +123,8 @@ type CaseFilter struct {
 	Domain     string
 	Department int64
 	States     []CaseState
-	Due        Day // due before this day, and not done
+	Due        Day    // due before this day, and not done
+	Owner      string // whatever the case
 }
 
 // Observation is what one name of the DNS published over a span of time.
@@ -122,6 +135,13 @@ type Observation struct {
 	Value  string    `json:"value"`  // the records, sorted, one a line; "" for none there
 	From   time.Time `json:"from"`   // first seen so
 	To     time.Time `json:"to"`     // last seen so
+}
+
+// ObservedChange is what a name published before, and what it does now. Before
+// is zero where the name had never been looked at.
+type ObservedChange struct {
+	Before Observation `json:"before"`
+	After  Observation `json:"after"`
 }
 
 // Happening is one entry of a domain's timeline.

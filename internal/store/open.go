@@ -51,6 +51,7 @@ type Store struct {
 	kept    answers
 	files   filesDone
 	surveys surveys
+	said    said
 	asking  atomic.Int32   // queries of pages at work
 	reads   sync.WaitGroup // readers at work; Close waits for them
 	done    bool           // under mu: no new readers and writers
@@ -104,6 +105,9 @@ func (s *Store) open(ctx context.Context, o Options) error {
 		return err
 	}
 	if err := s.load(ctx); err != nil {
+		return err
+	}
+	if err := s.said.load(ctx, s.state); err != nil {
 		return err
 	}
 	if err := s.repair(ctx); err != nil {

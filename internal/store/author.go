@@ -1,0 +1,123 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// AuthorTotals is the mail of one author domain (the domain of From).
+type AuthorTotals struct {
+	Name      string `json:"name"`
+	Messages  uint64 `json:"messages"`
+	Failing   uint64 `json:"failing"`
+	FirstDay  Day    `json:"first_day"`
+	LastDay   Day    `json:"last_day"`
+	Reporters int    `json:"reporters"`
+}
+
+// authorsMost bounds the names that AuthorNames gives: anyone can send mail
+// from names that he makes up.
+const authorsMost = 200_000
+
+// AuthorNames calls f with the author domains of a policy domain's reports, in
+// alphabetical order, and returns how many there are. Those with the most
+// messages come, limit of them (0: 200,000, which is also the most). An error
+// of f ends the walk and is returned. f may call methods that read. Cost: a
+// scan of the domain's records in the window.
+func (s *Store) AuthorNames(ctx context.Context, domain string, w Window, limit int, f func(AuthorTotals) error) (int64, error) {
+	id, ok := s.domains.id(domain)
+	if !ok {
+		return 0, nil
+	}
+	if limit <= 0 || limit > authorsMost {
+		limit = authorsMost
+	}
+	sp := s.span(id, w)
+	q := fmt.Sprintf(`SELECT * FROM (
+			SELECT header_from, %s AS m, %s AS failing, %s, %s, count(DISTINCT org) AS reporters, count(*) OVER () AS total FROM (
+				SELECT header_from, org, dkim_aligned OR spf_aligned AS aligned, %s AS m, %s AS a, %s AS b FROM record WHERE dom = %d AND %s)
+			GROUP BY header_from HAVING m > 0 ORDER BY m DESC, header_from LIMIT %d)
+		ORDER BY header_from`,
+		total("m"), total("if(aligned, 0, m)"), dayNumber("min(a)"), dayNumber("max(b)"),
+		sp.messages(), sp.firstDay(), sp.lastDay(), id, sp.touches(), limit)
+	var count int64
+	err := s.run(ctx, q, nil, func(r *sql.Rows) error {
+		var a AuthorTotals
+		if err := r.Scan(&a.Name, &a.Messages, &a.Failing, &a.FirstDay, &a.LastDay, &a.Reporters, &count); err != nil {
+			return err
+		}
+		return f(a)
+	})
+	return count, err
+}
+
+// AuthorDaily returns each day of the window on which mail of an author domain
+// was reported under a policy domain, oldest first. Cost: a scan of the
+// domain's records in the window.
+func (s *Store) AuthorDaily(ctx context.Context, domain, author string, w Window) ([]DayTotals, error) {
+	id, ok := s.domains.id(domain)
+	if !ok {
+		return nil, nil
+	}
+	sp := s.span(id, w)
+	author = fold(author)
+	return s.sourceDaily(ctx, sp, fmt.Sprintf("record WHERE dom = %d AND %s AND header_from = ?", id, sp.touches()), []any{author})
+}
+
+// sourceDomainsMost is how many addresses SourceDomains takes.
+const sourceDomainsMost = 250_000
+
+// SourceDomains returns how many of the policy domains that the store knows
+// have mail from each of some addresses in a window; addresses without are left
+// out. Where the store knows one domain only, each address is taken to have
+// sent in its name. At most 250,000 addresses are taken.
+//
+// Cost: a scan of three columns of all records in the window.
+func (s *Store) SourceDomains(ctx context.Context, addrs []netip.Addr, w Window) (map[netip.Addr]int, error) {
+	if len(addrs) > sourceDomainsMost {
+		return nil, fmt.Errorf("domains of %d addresses: at most %d can be asked for", len(addrs), sourceDomainsMost)
+	}
+	out := make(map[netip.Addr]int, len(addrs))
+	s.domains.mu.RLock()
+	domains := len(s.domains.names)
+	s.domains.mu.RUnlock()
+	if domains == 1 {
+		for _, a := range addrs {
+			out[a.Unmap().WithZone("")] = 1
+		}
+	}
+	if domains <= 1 || len(addrs) == 0 {
+		return out, nil
+	}
+	var nets, hosts strings.Builder
+	for i, a := range addrs {
+		if i > 0 {
+			nets.WriteByte(',')
+			hosts.WriteByte(',')
+		}
+		n := addrNumber(a)
+		nets.WriteString(strconv.FormatUint(n.net, 10))
+		hosts.WriteString(strconv.FormatUint(n.host, 10))
+	}
+	sp := spanOf(w)
+	s.mu.RLock()
+	sp.longest = 1
+	for _, n := range s.newest {
+		sp.longest = max(sp.longest, n.longest)
+	}
+	s.mu.RUnlock()
+	q := fmt.Sprintf(`WITH wanted(a, b) AS MATERIALIZED (SELECT unnest(string_split(?, ','))::UBIGINT, unnest(string_split(?, ','))::UBIGINT)
+		SELECT net, host, count(DISTINCT dom) FROM record WHERE %s AND (net, host) IN (SELECT a, b FROM wanted) GROUP BY net, host`, sp.touches())
+	err := s.run(ctx, q, []any{nets.String(), hosts.String()}, func(r *sql.Rows) error {
+		var n number
+		var count int
+		err := r.Scan(&n.net, &n.host, &count)
+		out[numberAddr(n)] = count
+		return err
+	})
+	return out, err
+}
