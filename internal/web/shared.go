@@ -7,6 +7,3 @@ func (s *server) shareRoutes(mux *http.ServeMux) {}
 
 // sharedFrame is what the layout shows around a department's own part.
 type sharedFrame struct{}
-
-// madeLinks keeps the tokens of new links until they were shown, once.
-type madeLinks struct{}

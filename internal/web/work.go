@@ -1,6 +1,22 @@
 package web
 
-import "net/http"
+import (
+	"net/http"
+
+	"sekimori/internal/store"
+)
+
+// openStates are the states of work that is not done.
+var openStates = [...]store.CaseState{store.CaseFound, store.CaseContacted, store.CaseRepair, store.CaseWaiting}
 
 // workRoutes are the pages of the work of fixing.
-func (s *server) workRoutes(mux *http.ServeMux) {}
+func (s *server) workRoutes(mux *http.ServeMux) {
+	mux.Handle("GET /departments", s.page(s.departments))
+	mux.Handle("POST /departments", s.page(s.addDepartment))
+	mux.Handle("GET /departments/{id}", s.page(s.department))
+	mux.Handle("POST /departments/{id}", s.page(s.editDepartment))
+	mux.Handle("POST /departments/{id}/remove", s.page(s.removeDepartment))
+	mux.Handle("POST /departments/{id}/parts", s.page(s.assignPart))
+	mux.Handle("POST /departments/{id}/links", s.page(s.makeLink))
+	mux.Handle("POST /departments/{id}/links/{link}/revoke", s.page(s.revokeLink))
+}
