@@ -43,6 +43,10 @@ type Config struct {
 	// Days are the windows that Refresh keeps answers for; none means 30. The
 	// first is the one by whose answer addresses are classed in the store.
 	Days []int
+	// Words is what people said about sources, and Departments whose these are;
+	// nil: the Store, where it has them.
+	Words       Words
+	Departments Departments
 	// Cases says from which day on each broken source is said to be fixed, by
 	// Source.Key; nil: nothing is known to be fixed.
 	Cases Cases
@@ -127,6 +131,12 @@ func New(c Config) *Advisor {
 	}
 	if c.MaxAddresses <= 0 {
 		c.MaxAddresses = 60_000
+	}
+	if c.Words == nil {
+		c.Words, _ = c.Store.(Words)
+	}
+	if c.Departments == nil {
+		c.Departments, _ = c.Store.(Departments)
 	}
 	if len(c.Days) == 0 {
 		c.Days = []int{defaultDays}

@@ -40,6 +40,7 @@ type analysis struct {
 	policy policyState
 	days   int // days of the window with reports
 	notes  []explain.Step
+	words  words
 }
 
 // run does all of it.
@@ -51,7 +52,11 @@ func (n *analysis) run() (*Advice, error) {
 		return nil, err
 	}
 	n.groups = gather(n.hosts, n.scene.ours)
+	if err := n.readWords(); err != nil {
+		return nil, err
+	}
 	n.survey()
+	n.scene.learn(n.words)
 	if err := n.readDays(); err != nil {
 		return nil, err
 	}
@@ -59,7 +64,15 @@ func (n *analysis) run() (*Advice, error) {
 		n.scene.classify(g)
 	}
 	n.second()
+	n.heed()
 	n.groups = trim(fold(n.groups))
+	n.headline()
+	for _, g := range n.groups {
+		g.own, g.mainAuthor = g.ptrOrg == n.scene.ours, g.headerFrom.top() == n.scene.domain
+	}
+	if err := n.departments(); err != nil {
+		return nil, err
+	}
 	return n.answer(), nil
 }
 

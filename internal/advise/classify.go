@@ -19,10 +19,28 @@ type finding struct {
 	// in odds each. It decides only about groups that never pass.
 	score float64
 	steps []explain.Step
+	path  path      // how it was decided
+	items []weighed // the evidence, with points for sense
+	sense Class     // what points above 0 speak for
+	reach float64   // score of the forwarding evidence, where it was weighed
 	// notable is set for a host without a name or authentication that does
 	// not behave like the others of its kind.
 	notable bool
 }
+
+// path is how a finding was come by: each has a curve of its own from its
+// scores to probabilities.
+type path uint8
+
+const (
+	byRest     path = iota // many small sources taken together
+	byPassing              // it passes, or is ours by name: the figures decide
+	bySigned               // it passes by our signature alone
+	byForward              // evidence of forwarding
+	byIdentity             // it fails, with an identity or a name
+	byAddress              // it fails, and nothing is known but an address
+	byWord                 // a person said so
+)
 
 // scene is what is known about the domain as a whole.
 type scene struct {
@@ -38,6 +56,7 @@ type scene struct {
 	users     map[string]map[string]bool // author domain → groups that use it, by key
 	networks  map[netip.Prefix]bool      // where mail of ours comes from directly
 	services  map[string]bool            // organizations that send for us and pass
+	denied    map[string]bool            // organizations that a person said are not ours
 	scattered map[string]int             // author domain → networks that use it without any authentication
 	typical   map[string]uint64          // author domain → messages of a typical host among these
 	swarm     map[string]float64         // author domain → business value of all these together
@@ -58,6 +77,11 @@ type weighed struct {
 func (w *weigh) add(points float64, code string, args explain.Args) {
 	w.score += points
 	w.items = append(w.items, weighed{points, explain.Step{Code: code, Args: args}})
+}
+
+// forwarder is the finding that a group passes mail on.
+func (w *weigh) forwarder() finding {
+	return finding{class: Forwarder, path: byForward, reach: w.score, steps: w.steps(1), items: w.items, sense: Forwarder}
 }
 
 // steps returns the evidence, what speaks for the sign first, the strongest first.
@@ -86,7 +110,7 @@ func (s *scene) classify(g *group) {
 		return
 	}
 	if g.swarm {
-		g.finding = finding{class: Spoof, steps: []explain.Step{{Code: "why.scattered", Args: explain.Args{"networks": int64(len(g.hosts))}}}}
+		g.finding = finding{class: Spoof, path: byRest, steps: []explain.Step{{Code: "why.scattered", Args: explain.Args{"networks": int64(len(g.hosts))}}}}
 		return
 	}
 	n := g.all.messages
@@ -98,7 +122,7 @@ func (s *scene) classify(g *group) {
 		f := s.forwarding(g)
 		switch {
 		case f.score >= forwardFrom && s.provenForwarder(g):
-			g.finding = finding{class: Forwarder, steps: f.steps(1)}
+			g.finding = f.forwarder()
 		case g.dkimAligned > 0 && g.dkimAligned*20 >= n:
 			s.state(g, f)
 		default:
@@ -108,7 +132,7 @@ func (s *scene) classify(g *group) {
 		s.state(g, nil)
 	default:
 		if f := s.forwarding(g); f.score >= forwardFrom+2 && s.provenForwarder(g) {
-			g.finding = finding{class: Forwarder, steps: f.steps(1)}
+			g.finding = f.forwarder()
 			return
 		}
 		s.weighIdentity(g)
@@ -121,23 +145,27 @@ func (s *scene) state(g *group, against *weigh) {
 	if c.messages == 0 {
 		c = g.all
 	}
-	steps := []explain.Step{}
+	w := &weigh{}
 	if g.spfAligned > 0 {
-		steps = append(steps, explain.Step{Code: "why.passes-spf", Args: explain.Args{"messages": int64(g.spfAligned), "domains": g.spf.sorted(3)}})
+		w.add(5, "why.passes-spf", explain.Args{"messages": int64(g.spfAligned), "domains": g.spf.sorted(3)})
 	}
 	if g.dkimAligned > 0 {
-		steps = append(steps, explain.Step{Code: "why.passes-dkim", Args: explain.Args{"messages": int64(g.dkimAligned), "domains": g.dkim.sorted(3)}})
+		w.add(4, "why.passes-dkim", explain.Args{"messages": int64(g.dkimAligned), "domains": g.dkim.sorted(3)})
 	}
 	if g.ptrOrg == s.ours {
-		steps = append(steps, explain.Step{Code: "why.own-name", Args: explain.Args{"names": g.ptrs(3)}})
+		w.add(3, "why.own-name", explain.Args{"names": g.ptrs(3)})
 	}
+	found := finding{path: byPassing}
 	if against != nil {
+		// Evidence against forwarding is evidence for a sender of ours.
+		found.path, found.reach = bySigned, against.score
 		for _, i := range against.items {
 			if i.points <= -2 {
-				steps = append(steps, i.step)
+				w.add(-i.points, i.step.Code, i.step.Args)
 			}
 		}
 	}
+	steps := w.steps(0)
 	share := ratio(c.failing, c.messages)
 	var dead []string // author domains of which everything fails
 	for _, h := range g.headerFrom {
@@ -145,17 +173,37 @@ func (s *scene) state(g *group, against *weigh) {
 			dead = append(dead, h.name)
 		}
 	}
+	fails := explain.Args{"failing": int64(c.failing), "messages": int64(c.messages), "share": share}
 	switch {
 	case c.failing >= 3 && share > 0.05:
-		g.finding = finding{class: Broken, steps: append([]explain.Step{{Code: "why.often-fails", Args: explain.Args{"failing": int64(c.failing), "messages": int64(c.messages), "share": share}}}, steps...)}
+		found.class = Broken
+		w.add(6, "why.often-fails", fails)
 	case len(dead) > 0 && c.failing > 0:
-		g.finding = finding{class: Broken, steps: append([]explain.Step{{Code: "why.author-fails", Args: explain.Args{"domains": dead}}}, steps...)}
+		found.class = Broken
+		w.add(6, "why.author-fails", explain.Args{"domains": dead})
 	default:
+		found.class = Aligned
 		if c.failing > 0 {
-			steps = append(steps, explain.Step{Code: "why.seldom-fails", Args: explain.Args{"failing": int64(c.failing), "messages": int64(c.messages), "share": share}})
+			w.add(0, "why.seldom-fails", fails)
 		}
-		g.finding = finding{class: Aligned, steps: steps}
 	}
+	found.steps = steps
+	for _, last := range w.items[len(steps):] {
+		if found.class == Broken { // what is wrong comes first
+			found.steps = slices.Insert(steps, 0, last.step)
+		} else {
+			found.steps = append(steps, last.step)
+		}
+	}
+	if against != nil {
+		for _, i := range against.items {
+			if i.points >= 1 {
+				w.add(-i.points, i.step.Code, i.step.Args)
+			}
+		}
+	}
+	found.items, found.sense = w.items, found.class
+	g.finding = found
 }
 
 // provenForwarder reports whether there is evidence of forwarding that a
@@ -296,7 +344,10 @@ func (s *scene) weighIdentity(g *group) {
 	if bare {
 		limit = spoofBare
 	}
-	g.finding = finding{class: Unknown, score: w.score, steps: w.steps(1), notable: g.notable}
+	g.finding = finding{class: Unknown, score: w.score, steps: w.steps(1), notable: g.notable, path: byIdentity, items: w.items, sense: Broken}
+	if bare && g.ptrOrg == "" {
+		g.path = byAddress
+	}
 	switch {
 	case w.score >= oursFrom:
 		g.class = Broken

@@ -108,6 +108,7 @@ type evidence struct {
 	dkim       names // signing domains that passed
 	spf        names // envelope domains that passed SPF
 	foreign    names // organizations other than ours that passed SPF or DKIM
+	envelope   names // domains that SPF was checked for, passed or not
 
 	first, last store.Day // zero while all.messages is 0
 	reporters   int       // most reporters in one row
@@ -141,6 +142,7 @@ func (e *evidence) sum(o *evidence) {
 	e.dkim.merge(o.dkim)
 	e.spf.merge(o.spf)
 	e.foreign.merge(o.foreign)
+	e.envelope.merge(o.envelope)
 	e.reporters = max(e.reporters, o.reporters)
 }
 
@@ -230,6 +232,9 @@ func (r *rowReader) add(row store.SourceRow, inWindow bool) {
 		if o := r.org(row.DKIMDomain); o != r.ours {
 			h.foreign.add(o, c)
 		}
+	}
+	if row.EnvelopeDomain != "" {
+		h.envelope.add(r.intern(row.EnvelopeDomain), c)
 	}
 	spfForeign := false
 	if row.SPFDomain != "" {

@@ -28,6 +28,8 @@ func fold(groups []*group) []*group {
 		single := single(g.key)
 		noAuth := single || strings.HasSuffix(g.key, "/-")
 		switch {
+		case g.word != nil: // a line of its own
+			out = append(out, g)
 		case g.class == Spoof && (noAuth || g.swarm):
 			join(g, "spoof/scattered", NameScattered)
 		case g.class == Spoof && g.most(sources.Numbered) && g.owner != "":

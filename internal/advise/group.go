@@ -15,9 +15,10 @@ import (
 // Codes that stand for a name where a source has none. A name without a dot
 // is such a code; its sentence is "source." and the code.
 const (
-	NameScattered = "scattered-hosts"  // many unrelated hosts without any authentication
-	NameNetworks  = "unnamed-networks" // hosts of which no name is known
-	NameRest      = "small-sources"    // addresses beyond the number that is looked at one by one
+	NameScattered = "scattered-hosts"      // many unrelated hosts without any authentication
+	NameNetworks  = "unnamed-networks"     // hosts of which no name is known
+	NameThrowaway = "throwaway-identities" // hosts that authenticate as many domains of no other use
+	NameRest      = "small-sources"        // addresses beyond the number that is looked at one by one
 )
 
 // group is one service: the addresses that one organization sends from in one
@@ -35,6 +36,16 @@ type group struct {
 	asked   int  // hosts whose names are known
 	rest    bool // addresses that are not looked at one by one: the store folded them, or there are too many kinds
 	swarm   bool // lone hosts beyond those that are looked at one by one
+	// own is set where the host names are ours, mainAuthor where most of the
+	// mail is written in the policy domain's own name.
+	own, mainAuthor bool
+
+	word         *Word
+	sender       *Sender
+	seen         []Seen
+	selectors    names // of our own signatures
+	otherDomains int
+	department   string
 
 	finding
 }

@@ -87,6 +87,8 @@ type Source struct {
 	Envelope      []string       `json:"envelope"`             // envelope-from domains, passed or not
 	OtherDomains  int            `json:"other_domains"`        // further policy domains of ours that its addresses use
 	Seen          []Seen         `json:"seen,omitempty"`       // failure reports and the gateway's own verdicts about its addresses
+
+	identities []string // that a word about it is kept with; nil in an answer that was kept
 }
 
 // Probabilities is how sure the classes of a source are; they add up to 1.
@@ -106,6 +108,8 @@ type Word struct {
 	Note  string    `json:"note,omitempty"`
 	By    string    `json:"by"`
 	At    time.Time `json:"at"`
+
+	key string // of the source it was said of
 }
 
 // Sender is a mail service, provider or network that is known by name.

@@ -9,8 +9,14 @@ func (g *group) source() Source {
 		Addresses: []string{}, AddressCount: 0, HeaderFrom: g.headerFrom.sorted(maxNames), Reasons: g.steps,
 		DKIM: g.dkim.sorted(maxNames), SPF: g.spf.sorted(maxNames), PTR: g.ptrs(10),
 		Reporters: g.reporters, FirstDay: g.first, LastDay: g.last,
-		Key: g.key, For: []explain.Step{}, Against: []explain.Step{}, Selectors: []string{}, Envelope: []string{},
+		Key: g.key, Word: g.word, Rhythm: g.pattern.rhythm(), Sender: g.sender, OtherDomains: g.otherDomains, Seen: g.seen,
+		Selectors: g.selectors.sorted(maxNames), Envelope: g.envelope.sorted(maxNames), Department: g.department,
+		identities: append([]string{}, g.identities()...),
 	}
+	s.Probabilities = g.probabilities()
+	s.Probability = s.Probabilities.Of(g.class)
+	s.For, s.Against = g.reasons()
+	s.Question = g.question(s.Probability)
 	if s.Reasons == nil {
 		s.Reasons = []explain.Step{}
 	}
