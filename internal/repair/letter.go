@@ -6,74 +6,101 @@ import (
 	"sekimori/internal/store"
 )
 
-// Letter is what a letter to the owner of a system says, in codes and figures:
-// what is wrong, what to change, what will count as proof, and by when. The
-// sentences are the locale's.
+// Kind says what sort of system a letter is about, and so what can be changed.
+type Kind string
+
+const (
+	Vendor Kind = "vendor" // a service that sends for us
+	Server Kind = "server" // a mail server or application of our own
+	Device Kind = "device" // a printer, a scanner, a monitor: it can relay, and little else
+)
+
+// Letter is the facts of a letter to the owner of a system: codes and figures,
+// no prose. All texts that come from reports are to be escaped where they are
+// shown.
 type Letter struct {
 	Case       store.Case
 	Department store.Department // the zero value for none
-	Owner      string           // whom it goes to: the case's owner, else the department's contact
-	From       Contact          // who asks, and whom to ask back
-	Domain     string           // policy domain, as an A-label
+	Owner      string           // whom to write to: the case's owner, else the department's contact; "" for not known
+	From       Contact          // who asks
+	Domain     string           // policy domain, as A-labels
 	Source     LetterSource
-	// Window is that of Messages and Failing.
-	Window            store.Window
-	Messages, Failing uint64
-	Receivers         []LetterReceiver // where it fails, the most first; at most 5
-	ReceiverCount     int
-	Policy            string         // p in force; "" for none known
-	Next              string         // the step that waits for this: "quarantine", "reject", or ""
-	Wrong             []explain.Step // what is wrong: codes "letter.wrong.*"
-	Changes           []Change       // what to change, in order; at least one
-	Proof             Proof
-	By                store.Day // the day that the letter asks for: the case's, else 30 days from Date
-	Date              store.Day // of the letter
+	Window     store.Window // that Messages and Failing are of
+	Messages   uint64
+	Failing    uint64
+	Receivers  []LetterReceiver // where it fails, the most first; at most 5
+	// ReceiverCount is how many receivers reported the source.
+	ReceiverCount int
+	Policy        string         // p in force; "" for not known
+	Next          string         // the step that waits for this: "quarantine", "reject" or ""
+	Wrong         []explain.Step // what is wrong; at least one
+	Why           []explain.Step // why it matters
+	Changes       []LetterChange // what to change, in order; at least one
+	Seen          []explain.Step // how both sides will see that it worked
+	Notes         []explain.Step // what could not be looked up
+	Proof         Proof          // what will count as proof
+	Due           store.Day      // of the case; 0 for none
+	By            store.Day      // the day that the letter asks for: Due, or 30 days from Date on
+	Date          store.Day      // today
 }
 
-// Contact is somebody to turn to. Every part may be "".
-type Contact struct{ Name, Address, URL string }
-
-// LetterSource is the system that the letter is about.
+// LetterSource is the system that a letter is about. Lists have at most 5
+// entries, Addresses 10.
 type LetterSource struct {
-	ID, Key, Name string         // as in advise.Source; Name may be a code
-	Said          string         // the name that a person gave it
-	Sender        *advise.Sender // the catalogue's; nil for none
-	SenderJA      string         // its Japanese name
-	Own           bool           // a server of ours rather than a service's
-	Addresses     []string       // at most 10
-	AddressCount  int
-	PTR           []string // host names; this and the following at most 5 each
-	HeaderFrom    []string
-	Envelope      []string
-	Selectors     []string
-	DKIM, SPF     []string // domains that passed
-	FirstDay      store.Day
-	LastDay       store.Day
-	Rhythm        advise.Rhythm
+	ID, Key      string
+	Name         string         // as advise.Source.Name: may be a code
+	Said         string         // the name that a person gave it
+	Kind         Kind           //
+	Sender       *advise.Sender // of the catalogue; nil for none
+	SenderJA     string         // its Japanese name
+	Addresses    []string
+	AddressCount int
+	PTR          []string
+	HeaderFrom   []string // author domains
+	Envelope     []string // envelope domains
+	Selectors    []string // of signatures in our name
+	DKIM         []string // domains whose signature passed
+	SPF          []string // domains that passed SPF
+	FirstDay     store.Day
+	LastDay      store.Day
+	Rhythm       advise.Rhythm
 }
 
-// LetterReceiver is an organisation that reported the source's mail.
+// LetterReceiver is a receiver that reported the source.
 type LetterReceiver struct {
 	Name              string
 	Messages, Failing uint64
 }
 
-// Change is one thing to do. Record, where there is one, is to be copied as it
-// is.
-type Change struct {
-	What   explain.Step   // a code "letter.change.*"
-	Steps  []explain.Step // where in this service's settings: codes "setup.*"
-	Name   string         // where the record goes, such as city.example.jp
-	Type   string         // "TXT" or "CNAME"
-	Record string         // may hold a placeholder in <>
-	Now    string         // what stands there today; "" for nothing, or not known
-	URL    string         // the service's own page
-	Who    string         // "owner" of the system, or "dns": whoever keeps the domain's zone
+// LetterChange is one thing to do. Record, where there is one, is to be copied
+// as it is; a part in <angle brackets> is what the service shows.
+type LetterChange struct {
+	What   explain.Step
+	Steps  []explain.Step // where in this service's settings; codes of the room "setup"
+	Hints  []explain.Step // what to mind
+	Name   string         // of the record
+	Type   string         // "TXT", "CNAME"
+	Record string
+	Now    string // what stands there today; "" for nothing, or not known
+	URL    string // the service's own page about it
+	// DNS says that whoever keeps our DNS does it, which is us rather than the
+	// letter's reader; the letter says that it will be done.
+	DNS bool
+	// Instead says that this is another way to do what came before.
+	Instead bool
 }
 
-// Proof is what will have to be seen in the reports.
+// Proof is what will count as proof that a source is fixed.
 type Proof struct {
-	Messages  uint64 // that pass
-	Receivers int    // at so many
-	Days      int    // one usual period of a periodic sender; 0 for none
+	Messages  uint64    // that pass
+	Receivers int       // at so many receivers
+	Days      int       // one usual period of a periodic sender; 0 for others
+	Since     store.Day // from this day on; 0 for not yet said to be fixed
+}
+
+// Contact is who asks for the change, and whom to ask back.
+type Contact struct {
+	Name    string // of a person or an office
+	Address string // of mail
+	URL     string // of the dashboard
 }
