@@ -133,6 +133,9 @@ func (l *listing) Th(key, label string, number bool) heading {
 	return h
 }
 
+// URL is the list's address with some parameters set, in pairs of name and value.
+func (l *listing) URL(pairs ...string) string { return l.url(pairs...) }
+
 func (l *listing) url(pairs ...string) string {
 	u := withQuery(l.Path, l.query, pairs...)
 	if l.Fragment != "" {

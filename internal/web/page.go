@@ -37,7 +37,7 @@ type page struct {
 	Newest      string // last day with data, worded; "" for none
 	ZoneName    string
 	SignedIn    bool
-	Bare        bool // nothing around the page that tells of the data
+	Bare        bool         // nothing around the page that tells of the data
 	Shared      *sharedFrame // the page is a department's own part, opened by a link
 	Working     bool         // there are pages of the work of fixing
 	Version     string
@@ -146,7 +146,7 @@ func (s *server) page(do action) http.Handler {
 var parameters = [...]string{"days", "sort", "desc", "q", "page", "class", "domain", "deviations", "next",
 	"attribute", "value", "none", "fact", "state", "code", "from", "to", "unmatched", "odd", "sender", "contact",
 	"span", "message_id", "address", "since", "until", "action", "dmarc", "before", "day",
-	"department", "owner", "overdue", "said", "kind", "month"}
+	"department", "owner", "overdue", "said", "kind", "month", "letter"}
 
 // mostParameter bounds each of them, in bytes.
 const mostParameter = 2000

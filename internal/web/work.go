@@ -1,16 +1,13 @@
 package web
 
-import (
-	"net/http"
-
-	"sekimori/internal/store"
-)
-
-// openStates are the states of work that is not done.
-var openStates = [...]store.CaseState{store.CaseFound, store.CaseContacted, store.CaseRepair, store.CaseWaiting}
+import "net/http"
 
 // workRoutes are the pages of the work of fixing.
 func (s *server) workRoutes(mux *http.ServeMux) {
+	mux.Handle("GET /work", s.page(s.board))
+	mux.Handle("GET /work/{id}", s.page(s.workCase))
+	mux.Handle("POST /work/{id}", s.page(s.changeCase))
+	mux.Handle("GET /work/{id}/letter", s.page(s.caseLetter))
 	mux.Handle("GET /departments", s.page(s.departments))
 	mux.Handle("POST /departments", s.page(s.addDepartment))
 	mux.Handle("GET /departments/{id}", s.page(s.department))

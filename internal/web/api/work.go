@@ -3,15 +3,16 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"sekimori/domain"
 	"sekimori/internal/advise"
+	"sekimori/internal/locale"
 	"sekimori/internal/store"
 )
 
@@ -63,8 +64,27 @@ type WorkStore interface {
 // its parts are.
 type Work struct {
 	Store WorkStore // must be set
-	Now   func() time.Time
+	// Set changes a case; nil: cases are shown and not changed.
+	Set func(ctx context.Context, id int64, c CaseChange) (store.Case, error)
+	// Letter writes the letter about a case in a format of Letters; nil: there
+	// are no letters.
+	Letter func(ctx context.Context, w io.Writer, id int64, lang locale.Lang, format string) error
+	Now    func() time.Time
 }
+
+// CaseChange is what is to be changed of a case; nil fields are left.
+type CaseChange struct {
+	State      *store.CaseState
+	Owner      *string
+	Department *int64
+	Due        *store.Day
+	Note       *string
+	By         string
+	Seen       time.Time // Case.Changed as the one who decides saw it; zero: whatever it is now
+}
+
+// ErrNoState says that a case cannot go from its state to the one asked for.
+var ErrNoState = errors.New("a case cannot go to that state from where it is")
 
 // Clock is the time now.
 func (w *Work) Clock() time.Time {
@@ -77,17 +97,17 @@ func (w *Work) Clock() time.Time {
 // Today is the day now, in UTC.
 func (w *Work) Today() store.Day { return store.DayOf(w.Clock().UTC()) }
 
-// Bounds of what people write, in bytes.
+// Bounds of what people write, in characters.
 const (
 	MostName = 200  // of a person, a department, a source
 	MostNote = 4000 // of a note
 )
 
 // Line makes one line of what somebody wrote into a form: valid UTF-8, no
-// control characters, no space at its ends, at most MostName bytes.
+// control characters, no space at its ends, at most MostName characters.
 func Line(s string) string { return written(s, MostName, false) }
 
-// Note is Line for several lines and MostNote bytes.
+// Note is Line for several lines and MostNote characters.
 func Note(s string) string { return written(s, MostNote, true) }
 
 func written(s string, most int, lines bool) string {
@@ -107,9 +127,11 @@ func written(s string, most int, lines bool) string {
 		return r
 	}, s)
 	s = strings.TrimSpace(s)
-	for len(s) > most {
-		_, n := utf8.DecodeLastRuneInString(s)
-		s = s[:len(s)-n]
+	n := 0
+	for i := range s {
+		if n++; n > most {
+			return strings.TrimSpace(s[:i])
+		}
 	}
 	return s
 }
