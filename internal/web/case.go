@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sekimori/internal/locale"
+	"sekimori/internal/repair"
 	"sekimori/internal/store"
 	"sekimori/internal/web/api"
 )
@@ -100,7 +101,7 @@ func (s *server) casePage(r *http.Request, p *page, v *caseView) error {
 	ctx := r.Context()
 	c := &v.Case
 	today := s.Work.Today()
-	v.URL, v.Editable = caseURL(c.ID), s.Work.Set != nil
+	v.URL, v.Editable = caseURL(c.ID), s.Work.Repair != nil
 	v.SourceURL = sourceURL(c.Domain, c.Source, 30)
 	departments, err := s.departmentNames(r)
 	if err != nil {
@@ -128,7 +129,7 @@ func (s *server) casePage(r *http.Request, p *page, v *caseView) error {
 		return err
 	}
 	v.Events = eventLines(p, events, departments)
-	if s.Work.Letter != nil {
+	if s.Work.Letter != nil && s.Work.Repair != nil {
 		v.Letter = s.letterFor(r, p, c.ID, v.URL, "")
 	}
 	p.template, p.Nav, p.Data = "case", "work", v
@@ -224,7 +225,7 @@ func (s *server) letterFor(r *http.Request, p *page, id int64, base, rest string
 		v.Files = append(v.Files, letterFile{withQuery(base+"/letter", nil, "format", f.name, "letter", string(v.Lang)) + rest, "webwork.letter." + f.name})
 	}
 	var b bytes.Buffer
-	if err := s.Work.Letter(r.Context(), &b, id, v.Lang, "text"); err != nil {
+	if err := s.Work.WriteLetter(r.Context(), &b, id, v.Lang, "text"); err != nil {
 		s.Logger.Error("letter", "case", id, "err", err)
 		v.Fault = true
 		return v
@@ -250,7 +251,7 @@ func (s *server) caseLetter(w http.ResponseWriter, r *http.Request, p *page) err
 }
 
 func (s *server) sendLetter(w http.ResponseWriter, r *http.Request, p *page, c store.Case) error {
-	if s.Work.Letter == nil {
+	if s.Work.Letter == nil || s.Work.Repair == nil {
 		return errNotFound
 	}
 	q := r.URL.Query()
@@ -263,7 +264,7 @@ func (s *server) sendLetter(w http.ResponseWriter, r *http.Request, p *page, c s
 			continue
 		}
 		var b bytes.Buffer
-		if err := s.Work.Letter(r.Context(), &b, c.ID, lang, f.name); err != nil {
+		if err := s.Work.WriteLetter(r.Context(), &b, c.ID, lang, f.name); err != nil {
 			return err
 		}
 		w.Header().Set("Content-Type", f.kind)
@@ -276,7 +277,7 @@ func (s *server) sendLetter(w http.ResponseWriter, r *http.Request, p *page, c s
 
 // changeCase takes the form of a case.
 func (s *server) changeCase(w http.ResponseWriter, r *http.Request, p *page) error {
-	if s.Work.Set == nil {
+	if s.Work.Repair == nil {
 		return errMethod
 	}
 	c, err := s.caseNamed(r)
@@ -316,7 +317,7 @@ func (s *server) changeCase(w http.ResponseWriter, r *http.Request, p *page) err
 	if !c.Changed.Equal(seen) {
 		return again(http.StatusConflict, "webwork.problem.changed", c)
 	}
-	change := api.CaseChange{By: typed.By, Seen: seen}
+	change := repair.Change{By: typed.By, Seen: seen}
 	if state != c.State {
 		change.State = &state
 	}
@@ -332,20 +333,20 @@ func (s *server) changeCase(w http.ResponseWriter, r *http.Request, p *page) err
 	if typed.Note != "" {
 		change.Note = &typed.Note
 	}
-	if change == (api.CaseChange{By: typed.By, Seen: seen}) {
+	if change == (repair.Change{By: typed.By, Seen: seen}) {
 		return again(http.StatusUnprocessableEntity, "webwork.problem.nothing", c)
 	}
-	_, err = s.Work.Set(r.Context(), c.ID, change)
+	_, err = s.Work.Repair.Set(r.Context(), c.ID, change)
 	switch {
-	case errors.Is(err, store.ErrConflict):
+	case errors.Is(err, repair.ErrChanged):
 		if c, err = s.caseNamed(r); err != nil {
 			return err
 		}
 		return again(http.StatusConflict, "webwork.problem.changed", c)
-	case errors.Is(err, api.ErrNoState):
+	case errors.Is(err, repair.ErrState):
 		return again(http.StatusUnprocessableEntity, "webwork.problem.state", c)
-	case errors.Is(err, api.ErrUnknownDepartment):
-		return errBadQuery
+	case errors.Is(err, repair.ErrNote):
+		return again(http.StatusUnprocessableEntity, "webwork.problem.note", c)
 	case err != nil:
 		return err
 	}

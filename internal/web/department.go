@@ -334,7 +334,7 @@ func (s *server) assignPart(w http.ResponseWriter, r *http.Request, p *page) err
 			return s.departmentPage(r, p, v)
 		}
 	}
-	if err := s.Work.Store.Assign(r.Context(), a); err != nil {
+	if err := s.Work.Assign(r.Context(), a); err != nil {
 		return err
 	}
 	return done(w, r, p, departmentURL(d.ID), outcome)

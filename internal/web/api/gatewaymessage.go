@@ -99,7 +99,7 @@ type GatewayLive struct {
 	Buckets []gatewayBucket `json:"buckets"`
 	Total   gatewayCounts   `json:"total"`
 	Spoofed []spoofed       `json:"spoofed" doc:"Domains in whose names mail came that failed."`
-	Senders []sender        `json:"senders" doc:"Addresses that sent mail that failed."`
+	Senders []gatewaySender `json:"senders" doc:"Addresses that sent mail that failed."`
 	Latency latency         `json:"latency" doc:"From the end of a message to the answer."`
 }
 
@@ -127,7 +127,7 @@ type spoofed struct {
 	Sources  int64  `json:"sources" doc:"Addresses that they came from."`
 }
 
-type sender struct {
+type gatewaySender struct {
 	Client   string `json:"client"`
 	Messages int64  `json:"messages"`
 	Failing  int64  `json:"failing"`
@@ -148,7 +148,7 @@ func countsOf(b *verdict.Bucket) gatewayCounts {
 
 func liveOf(l verdict.Live) GatewayLive {
 	out := GatewayLive{Since: l.Since.UTC(), Until: l.Until.UTC(), StepS: int64(l.Step / time.Second), Total: countsOf(&l.Total),
-		Buckets: make([]gatewayBucket, len(l.Buckets)), Spoofed: make([]spoofed, len(l.Spoofed)), Senders: make([]sender, len(l.Senders)),
+		Buckets: make([]gatewayBucket, len(l.Buckets)), Spoofed: make([]spoofed, len(l.Spoofed)), Senders: make([]gatewaySender, len(l.Senders)),
 		Latency: latency{BoundsMS: make([]float64, len(l.Latency.Bounds)), Counts: notNil(l.Latency.Counts)}}
 	for i := range l.Buckets {
 		out.Buckets[i] = gatewayBucket{l.Buckets[i].Start.UTC(), countsOf(&l.Buckets[i])}
@@ -157,7 +157,7 @@ func liveOf(l verdict.Live) GatewayLive {
 		out.Spoofed[i] = spoofed(s)
 	}
 	for i, s := range l.Senders {
-		out.Senders[i] = sender{Messages: s.Messages, Failing: s.Failing, Domains: s.Domains}
+		out.Senders[i] = gatewaySender{Messages: s.Messages, Failing: s.Failing, Domains: s.Domains}
 		if s.Client.IsValid() {
 			out.Senders[i].Client = s.Client.String()
 		}

@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
 
-	"sekimori/domain"
 	"sekimori/internal/advise"
 	"sekimori/internal/locale"
+	"sekimori/internal/repair"
 	"sekimori/internal/store"
 )
 
@@ -64,27 +63,48 @@ type WorkStore interface {
 // its parts are.
 type Work struct {
 	Store WorkStore // must be set
-	// Set changes a case; nil: cases are shown and not changed.
-	Set func(ctx context.Context, id int64, c CaseChange) (store.Case, error)
-	// Letter writes the letter about a case in a format of Letters; nil: there
-	// are no letters.
-	Letter func(ctx context.Context, w io.Writer, id int64, lang locale.Lang, format string) error
-	Now    func() time.Time
+	// Repair changes cases and gives the facts of letters; nil: cases are shown
+	// and not changed.
+	Repair Repairer
+	// Letter writes a letter in a format of publish; nil: there are no letters.
+	Letter LetterWriter
+	// Now is the clock; nil for the system's.
+	Now func() time.Time
 }
 
-// CaseChange is what is to be changed of a case; nil fields are left.
-type CaseChange struct {
-	State      *store.CaseState
-	Owner      *string
-	Department *int64
-	Due        *store.Day
-	Note       *string
-	By         string
-	Seen       time.Time // Case.Changed as the one who decides saw it; zero: whatever it is now
+// Repairer carries cases on; *repair.Manager has it.
+type Repairer interface {
+	Set(ctx context.Context, id int64, c repair.Change) (store.Case, error)
+	Letter(ctx context.Context, id int64) (repair.Letter, error)
+	Sent(ctx context.Context, id int64, how, by string) error
+	Reassign(ctx context.Context, domain string) error
 }
 
-// ErrNoState says that a case cannot go from its state to the one asked for.
-var ErrNoState = errors.New("a case cannot go to that state from where it is")
+// LetterWriter writes a letter: as "text", "mail" or "pdf".
+type LetterWriter func(w io.Writer, l repair.Letter, lang locale.Lang, format string) error
+
+// WriteLetter writes the letter about a case.
+func (w *Work) WriteLetter(ctx context.Context, out io.Writer, id int64, lang locale.Lang, format string) error {
+	if w.Repair == nil || w.Letter == nil {
+		return store.ErrNotFound
+	}
+	l, err := w.Repair.Letter(ctx, id)
+	if err != nil {
+		return err
+	}
+	return w.Letter(out, l, lang, format)
+}
+
+// Assign says what belongs to a department, and lets the cases follow.
+func (w *Work) Assign(ctx context.Context, a store.Assignment) error {
+	if err := w.Store.Assign(ctx, a); err != nil {
+		return err
+	}
+	if w.Repair == nil {
+		return nil
+	}
+	return w.Repair.Reassign(ctx, a.Domain)
+}
 
 // Clock is the time now.
 func (w *Work) Clock() time.Time {
@@ -173,34 +193,3 @@ func (w *Work) DepartmentDomains(ctx context.Context, id int64) ([]string, error
 // SayableClasses are the classes that a person may say of a source; "" takes
 // an earlier word back.
 var SayableClasses = [...]advise.Class{advise.Aligned, advise.Broken, advise.Forwarder, advise.Spoof, ""}
-
-// SayingOf is an empty word about a source, with what the source is to be
-// recognised by in the months to come.
-func SayingOf(name string, src *advise.Source) store.Saying {
-	s := store.Saying{Domain: name, Key: src.Key, Source: src.ID}
-	for _, text := range src.Addresses {
-		a, err := netip.ParseAddr(text)
-		if err != nil || len(s.Networks) == 64 {
-			continue
-		}
-		bits := 48
-		if a = a.Unmap(); a.Is4() {
-			bits = 24
-		}
-		if p, err := a.WithZone("").Prefix(bits); err == nil && !slices.Contains(s.Networks, p) {
-			s.Networks = append(s.Networks, p)
-		}
-	}
-	for _, list := range [][]string{src.DKIM, src.SPF, src.PTR} {
-		for _, text := range list {
-			n, err := domain.Parse(strings.TrimSuffix(text, "."))
-			if err != nil || len(s.Identities) == 64 {
-				continue
-			}
-			if o := n.Organizational().String(); o != "" && !slices.Contains(s.Identities, o) {
-				s.Identities = append(s.Identities, o)
-			}
-		}
-	}
-	return s
-}
