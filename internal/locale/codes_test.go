@@ -17,8 +17,8 @@ var rooms = map[string]string{
 	"surveymail": "internal/survey", "check": "internal/check", "posture": "internal/posture",
 	"benchmilter": "internal/cli", "survey": "internal/survey", "publish": "internal/publish", "gate": "internal/web/gate", "gateway": "internal/gateway",
 	"departure": "internal/gateway", "reporter": "internal/reporter", "failure": "internal/reporter",
-	"webgateway": "internal/web",
-	"ask":        "internal/advise", "why": "internal/advise",
+	"webgateway": "internal/web", "watch": "internal/watch",
+	"ask": "internal/advise", "why": "internal/advise",
 }
 
 // TestRooms checks that every code that stands in a room's sources has its
