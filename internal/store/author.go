@@ -11,12 +11,20 @@ import (
 
 // AuthorTotals is the mail of one author domain (the domain of From).
 type AuthorTotals struct {
-	Name      string `json:"name"`
-	Messages  uint64 `json:"messages"`
-	Failing   uint64 `json:"failing"`
-	FirstDay  Day    `json:"first_day"`
-	LastDay   Day    `json:"last_day"`
-	Reporters int    `json:"reporters"`
+	Name     string `json:"name"`
+	Messages uint64 `json:"messages"`
+	Failing  uint64 `json:"failing"`
+	// Of Failing, by the class of the address (SetClasses). What is left over
+	// is of aligned sources: the few that break on the way.
+	Broken    uint64 `json:"broken"`
+	Forwarder uint64 `json:"forwarder"`
+	Unknown   uint64 `json:"unknown"`
+	Spoof     uint64 `json:"spoof"`
+
+	FirstDay    Day `json:"first_day"`
+	LastDay     Day `json:"last_day"`
+	LastAligned Day `json:"last_aligned"` // last day on which a message passed; 0 for none
+	Reporters   int `json:"reporters"`
 }
 
 // authorsMost bounds the names that AuthorNames gives: anyone can send mail
@@ -24,10 +32,10 @@ type AuthorTotals struct {
 const authorsMost = 200_000
 
 // AuthorNames calls f with the author domains of a policy domain's reports, in
-// alphabetical order, and returns how many there are. Those with the most
-// messages come, limit of them (0: 200,000, which is also the most). An error
-// of f ends the walk and is returned. f may call methods that read. Cost: a
-// scan of the domain's records in the window.
+// the order of their octets, and returns how many there are. Those with the
+// most messages come, limit of them (0: 200,000, which is also the most). An
+// error of f ends the walk and is returned. f may call methods that read. Cost:
+// a scan of the domain's records in the window, joined with its classes.
 func (s *Store) AuthorNames(ctx context.Context, domain string, w Window, limit int, f func(AuthorTotals) error) (int64, error) {
 	id, ok := s.domains.id(domain)
 	if !ok {
@@ -36,18 +44,27 @@ func (s *Store) AuthorNames(ctx context.Context, domain string, w Window, limit 
 	if limit <= 0 || limit > authorsMost {
 		limit = authorsMost
 	}
+	def, err := s.defaultClass(ctx, id)
+	if err != nil {
+		return 0, err
+	}
 	sp := s.span(id, w)
-	q := fmt.Sprintf(`SELECT * FROM (
-			SELECT header_from, %s AS m, %s AS failing, %s, %s, count(DISTINCT org) AS reporters, count(*) OVER () AS total FROM (
-				SELECT header_from, org, dkim_aligned OR spf_aligned AS aligned, %s AS m, %s AS a, %s AS b FROM record WHERE dom = %d AND %s)
-			GROUP BY header_from HAVING m > 0 ORDER BY m DESC, header_from LIMIT %d)
+	of := func(class string) string { return total("if(class = '" + class + "', m, 0)") }
+	q := fmt.Sprintf(`WITH c AS (SELECT net, host, class FROM source_class WHERE dom = %[1]d),
+		r AS (SELECT header_from, org, dkim_aligned OR spf_aligned AS aligned, net, host, %[2]s AS m, %[3]s AS a, %[4]s AS b FROM record WHERE dom = %[1]d AND %[5]s),
+		k AS (SELECT header_from, org, aligned, m, a, b, if(aligned, '', coalesce(c.class, ?)) AS class FROM r LEFT JOIN c USING (net, host))
+		SELECT * FROM (
+			SELECT header_from, %[6]s AS messages, %[7]s, %[8]s, %[9]s, %[10]s, %[11]s, %[12]s, %[13]s, coalesce(%[14]s, 0), count(DISTINCT org), count(*) OVER ()
+			FROM k GROUP BY header_from HAVING messages > 0 ORDER BY messages DESC, header_from LIMIT %[15]d)
 		ORDER BY header_from`,
-		total("m"), total("if(aligned, 0, m)"), dayNumber("min(a)"), dayNumber("max(b)"),
-		sp.messages(), sp.firstDay(), sp.lastDay(), id, sp.touches(), limit)
+		id, sp.messages(), sp.firstDay(), sp.lastDay(), sp.touches(),
+		total("m"), total("if(aligned, 0, m)"), of("broken"), of("forwarder"), of("unknown"), of("spoof"),
+		dayNumber("min(a)"), dayNumber("max(b)"), dayNumber("max(if(aligned, b, NULL))"), limit)
 	var count int64
-	err := s.run(ctx, q, nil, func(r *sql.Rows) error {
+	err = s.run(ctx, q, []any{def.Class}, func(r *sql.Rows) error {
 		var a AuthorTotals
-		if err := r.Scan(&a.Name, &a.Messages, &a.Failing, &a.FirstDay, &a.LastDay, &a.Reporters, &count); err != nil {
+		err := r.Scan(&a.Name, &a.Messages, &a.Failing, &a.Broken, &a.Forwarder, &a.Unknown, &a.Spoof, &a.FirstDay, &a.LastDay, &a.LastAligned, &a.Reporters, &count)
+		if err != nil {
 			return err
 		}
 		return f(a)

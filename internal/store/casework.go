@@ -121,6 +121,7 @@ type CaseEvent struct {
 // CaseFilter narrows a list of cases. Zero fields do not.
 type CaseFilter struct {
 	Domain     string
+	Key        string // of the source
 	Department int64
 	States     []CaseState
 	Due        Day    // due before this day, and not done

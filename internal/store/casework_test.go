@@ -234,6 +234,15 @@ func TestCases(t *testing.T) {
 	if got, err := s.Case(ctx, c.ID); err != nil || !reflect.DeepEqual(got, next) || s.StateVersion() != version {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, next)
 	}
+	if err := s.NoteCase(ctx, c.ID, at, CaseEvent{Kind: "reminder", To: "a@b.example"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Case(ctx, c.ID); err != nil || !got.Changed.Equal(next.Changed) || !got.Reminded.Equal(at) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if err := s.NoteCase(ctx, 77, at); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
 	for _, bad := range []Case{{Domain: "a.example", Key: "k"}, {Domain: "a.example", State: CaseFound}, {Key: "k", State: CaseFound},
 		{Domain: "a.example", Key: "k", State: CaseFound, Facts: make([]byte, factsMost+1)}, {Domain: "a.example", Key: "k", State: CaseFound, Due: -1},
 		{ID: 77, Domain: "a.example", Key: "k", State: CaseFound}} {
@@ -309,6 +318,8 @@ func TestCaseLists(t *testing.T) {
 		{CaseFilter{Domain: "B.example"}, Page{Sort: "id"}, "three four", 2},
 		{CaseFilter{Department: d.ID}, Page{}, "two 100%", 1},
 		{CaseFilter{States: []CaseState{CaseContacted, CaseDone, CaseDone}}, Page{Sort: "id"}, "two 100% three four", 3},
+		{CaseFilter{}, Page{Sort: "urgent"}, "three two 100% four one", 4},
+		{CaseFilter{Domain: "b.example", Key: "2"}, Page{}, "four", 1},
 		{CaseFilter{Due: 101}, Page{}, "three", 1},
 		{CaseFilter{Owner: "x"}, Page{Sort: "id"}, "one four", 2},
 		{CaseFilter{}, Page{Search: "0%"}, "two 100%", 1},
@@ -322,6 +333,9 @@ func TestCaseLists(t *testing.T) {
 		if s := strings.Join(names, " "); err != nil || s != c.want || total != c.total {
 			t.Errorf("%+v %+v: %q of %d, %v; want %q of %d", c.f, c.p, s, total, err, c.want, c.total)
 		}
+	}
+	if got, err := s.CaseOwners(ctx); err != nil || len(got) != 1 {
+		t.Errorf("owners %q, %v", got, err)
 	}
 	if _, _, err := s.Cases(ctx, CaseFilter{}, Page{Sort: "id; DROP TABLE work"}); err == nil {
 		t.Error("sorted by anything")
@@ -492,7 +506,16 @@ func TestAuthors(t *testing.T) {
 		}
 		return out, total
 	}
-	want := []AuthorTotals{{"a.example", 12, 7, begin, begin + 4, 2}, {"x.a.example", 3, 3, begin, begin, 1}}
+	classes := func(yield func(netip.Addr, ClassRow) bool) {
+		_ = yield(netip.Addr{}, ClassRow{Class: "spoof"}) && yield(two, ClassRow{Class: "broken"})
+	}
+	if err := s.SetClasses(ctx, "a.example", classes); err != nil {
+		t.Fatal(err)
+	}
+	want := []AuthorTotals{
+		{Name: "a.example", Messages: 12, Failing: 7, Broken: 7, FirstDay: begin, LastDay: begin + 4, LastAligned: begin, Reporters: 2},
+		{Name: "x.a.example", Messages: 3, Failing: 3, Spoof: 3, FirstDay: begin, LastDay: begin, Reporters: 1},
+	}
 	if got, total := names(all, 0); !reflect.DeepEqual(got, want) || total != 2 {
 		t.Errorf("got %+v of %d", got, total)
 	}

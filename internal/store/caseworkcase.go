@@ -59,12 +59,10 @@ func (s *Store) PutCase(ctx context.Context, c Case, events ...CaseEvent) (Case,
 	}
 	at := now()
 	for i := range events {
-		e := &events[i]
-		err := trim(written{"by", &e.By, NameMost}, written{"kind", &e.Kind, NameMost}, written{"from", &e.From, keyMost}, written{"to", &e.To, keyMost}, written{"note", &e.Text, NoteMost})
-		if err != nil {
+		if err := trimEvent(&events[i]); err != nil {
 			return c, err
 		}
-		if !e.At.IsZero() {
+		if e := &events[i]; !e.At.IsZero() {
 			at = moment(e.At)
 		}
 	}
@@ -144,6 +142,10 @@ func checkCase(c *Case) error {
 	return trim(written{"key", &c.Key, keyMost}, written{"source", &c.Source, NameMost}, written{"name", &c.Name, 255}, written{"owner", &c.Owner, NameMost})
 }
 
+func trimEvent(e *CaseEvent) error {
+	return trim(written{"by", &e.By, NameMost}, written{"kind", &e.Kind, NameMost}, written{"from", &e.From, keyMost}, written{"to", &e.To, keyMost}, written{"note", &e.Text, NoteMost})
+}
+
 func addEvents(ctx context.Context, tx *sql.Tx, c Case, events []CaseEvent) error {
 	if len(events) == 0 {
 		return nil
@@ -208,13 +210,14 @@ func (s *Store) PutCaseFigures(ctx context.Context, cases []Case) error {
 
 var caseSort = map[string]string{
 	"": "changed", "changed": "changed", "id": "id", "domain": "domain", "name": "name", "state": "state", "owner": "owner",
-	"due": "iif(due = 0, 9999999, due)", "opened": "opened", "failing": "failing", "messages": "messages",
+	"due": "iif(due = 0, 9999999, due)", "urgent": "iif(due = 0, 9999999, due), -failing", "opened": "opened", "failing": "failing", "messages": "messages",
 }
 
 // Cases pages through cases, with how many there are, without their Facts.
 // Page.Sort: "changed" (default, the last first), "id", "domain", "name",
-// "state", "owner", "due" (those without come last), "opened", "failing",
-// "messages". Page.Search looks into name, owner and domain.
+// "state", "owner", "due" (those without come last), "urgent" (as "due", and
+// then those with the most failing messages), "opened", "failing", "messages".
+// Page.Search looks into name, key, owner and domain.
 func (s *Store) Cases(ctx context.Context, f CaseFilter, p Page) ([]Case, int64, error) {
 	order, err := p.order(caseSort, "id")
 	if err != nil {
@@ -226,6 +229,9 @@ func (s *Store) Cases(ctx context.Context, f CaseFilter, p Page) ([]Case, int64,
 	where := func(cond string, arg ...any) { and, args = append(and, cond), append(args, arg...) }
 	if f.Domain != "" {
 		where("domain = ?", fold(f.Domain))
+	}
+	if f.Key != "" {
+		where("key = ?", f.Key)
 	}
 	if f.Department != 0 {
 		where("department = ?", f.Department)
@@ -250,7 +256,7 @@ func (s *Store) Cases(ctx context.Context, f CaseFilter, p Page) ([]Case, int64,
 	}
 	if p.Search != "" {
 		like := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(p.Search) + "%"
-		where(`(name LIKE ? ESCAPE '\' OR owner LIKE ? ESCAPE '\' OR domain LIKE ? ESCAPE '\')`, like, like, like)
+		where(`(name LIKE ? ESCAPE '\' OR key LIKE ? ESCAPE '\' OR owner LIKE ? ESCAPE '\' OR domain LIKE ? ESCAPE '\')`, like, like, like, like)
 	}
 	cond := ""
 	if len(and) > 0 {
@@ -304,4 +310,37 @@ func (s *Store) Fixed(ctx context.Context, domain string) (map[string]Day, error
 		return err
 	})
 	return out, err
+}
+
+// NoteCase adds lines to a case's history, and notes a reminder where its time
+// is given, without changing Changed: nobody who is filling in a form is
+// disturbed. ErrNotFound says that there is no such case.
+func (s *Store) NoteCase(ctx context.Context, id int64, reminded time.Time, events ...CaseEvent) error {
+	for i := range events {
+		if err := trimEvent(&events[i]); err != nil {
+			return err
+		}
+	}
+	return s.change(ctx, "note about a case", func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, "UPDATE work SET reminded = max(reminded, ?) WHERE id = ?", micros(reminded), id)
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, none(sql.ErrNoRows, "case", id))
+		}
+		return addEvents(ctx, tx, Case{ID: id, Changed: now()}, events)
+	})
+}
+
+// ownersMost is how many owners CaseOwners lists.
+const ownersMost = 200
+
+// CaseOwners returns who has cases, in alphabetical order, at most 200.
+func (s *Store) CaseOwners(ctx context.Context) ([]string, error) {
+	return rowsOf(ctx, s, "SELECT owner FROM work WHERE owner <> '' GROUP BY lower(owner) ORDER BY lower(owner) LIMIT ?", []any{ownersMost}, func(r *sql.Rows) (string, error) {
+		var owner string
+		err := r.Scan(&owner)
+		return owner, err
+	})
 }
