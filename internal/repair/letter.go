@@ -34,9 +34,7 @@ type Letter struct {
 	Policy        string         // p in force; "" for not known
 	Next          string         // the step that waits for this: "quarantine", "reject" or ""
 	Wrong         []explain.Step // what is wrong; at least one
-	Why           []explain.Step // why it matters
 	Changes       []LetterChange // what to change, in order; at least one
-	Seen          []explain.Step // how both sides will see that it worked
 	Notes         []explain.Step // what could not be looked up
 	Proof         Proof          // what will count as proof
 	Due           store.Day      // of the case; 0 for none
@@ -83,9 +81,9 @@ type LetterChange struct {
 	Record string
 	Now    string // what stands there today; "" for nothing, or not known
 	URL    string // the service's own page about it
-	// DNS says that whoever keeps our DNS does it, which is us rather than the
-	// letter's reader; the letter says that it will be done.
-	DNS bool
+	// Who does it: "owner" for the letter's reader, "dns" for whoever keeps our
+	// DNS, which is us.
+	Who string
 	// Instead says that this is another way to do what came before.
 	Instead bool
 }
