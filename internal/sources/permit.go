@@ -135,23 +135,32 @@ func (w *permitWalk) host(t *spf.Term, name string) {
 			if err != nil {
 				continue
 			}
-			bits, length := a.BitLen(), t.Bits4
-			if a.Is6() {
-				length = t.Bits6
-			}
-			if length.Given {
-				bits = int(length.Bits)
-			}
-			w.prefix(netip.PrefixFrom(a, bits))
+			w.prefix(around(t, a))
 		}
 	}
 }
 
-// prefix adds a network. One so wide that it says nothing (RFC 7208 knows +all
-// in many disguises) is left out.
-func (w *permitWalk) prefix(p netip.Prefix) {
-	if p.Addr().Is4() && p.Bits() < 8 || p.Addr().Is6() && p.Bits() < 20 {
-		return
+// around is the network around an address that an "a" or "mx" term has.
+func around(t *spf.Term, a netip.Addr) netip.Prefix {
+	bits, length := a.BitLen(), t.Bits4
+	if a.Is6() {
+		length = t.Bits6
 	}
-	w.out.Prefixes = append(w.out.Prefixes, p.Masked())
+	if length.Given {
+		bits = int(length.Bits)
+	}
+	return netip.PrefixFrom(a, bits)
+}
+
+// prefix adds a network.
+func (w *permitWalk) prefix(p netip.Prefix) {
+	if !saysNothing(p) {
+		w.out.Prefixes = append(w.out.Prefixes, p.Masked())
+	}
+}
+
+// saysNothing tells networks so wide that they are no evidence (RFC 7208 knows
+// +all in many disguises), and what is none.
+func saysNothing(p netip.Prefix) bool {
+	return !p.IsValid() || p.Addr().Is4() && p.Bits() < 8 || p.Addr().Is6() && p.Bits() < 20
 }
