@@ -108,7 +108,7 @@ type Cache interface {
 	PutAdvice(ctx context.Context, a store.CachedAdvice) error
 	AdviceSummaries(ctx context.Context, question string) ([]store.CachedAdvice, error)
 	SetClasses(ctx context.Context, domain string, rows iter.Seq2[netip.Addr, store.ClassRow]) error
-	ClassDaily(ctx context.Context, domain string, w store.Window) ([]store.ClassTotals, error)
+	Counts
 }
 
 // Advisor answers questions about domains. It is safe for concurrent use.
@@ -188,21 +188,13 @@ func (a *Advisor) work(ctx context.Context, name domain.Name, q Question) (*resu
 	}
 	r.newest = newest
 	n := &analysis{a: a, ctx: ctx, name: name, window: w, newest: newest}
+	if n.department, err = a.department(ctx, q.Department); err != nil {
+		return nil, err
+	}
 	if r.advice, err = n.run(); err != nil {
 		return nil, err
 	}
 	r.since = n.policy.seen.since
-	if newest && len(n.groups) > 0 {
-		if err := a.c.Store.SetClasses(ctx, name.String(), n.classes()); err != nil {
-			return nil, err
-		}
-		if err := n.countRest(r.advice); err != nil {
-			return nil, err
-		}
-	}
-	if err := n.daily(r.advice); err != nil {
-		return nil, err
-	}
 	return r, nil
 }
 

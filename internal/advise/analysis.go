@@ -1,12 +1,12 @@
 package advise
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"iter"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,6 +41,13 @@ type analysis struct {
 	days   int // days of the window with reports
 	notes  []explain.Step
 	words  words
+	daily  []store.DayTotals
+	counts counts
+	// department narrows the answer, by its name; "" does not. sent is how many
+	// messages we know we sent, 0 for not known.
+	department string
+	sent       uint64
+	said       []explain.Step // of the ladder
 }
 
 // run does all of it.
@@ -60,6 +67,7 @@ func (n *analysis) run() (*Advice, error) {
 	if err := n.readDays(); err != nil {
 		return nil, err
 	}
+	n.crowds()
 	for _, g := range n.groups {
 		n.scene.classify(g)
 	}
@@ -73,7 +81,26 @@ func (n *analysis) run() (*Advice, error) {
 	if err := n.departments(); err != nil {
 		return nil, err
 	}
-	return n.answer(), nil
+	if err := n.mend(); err != nil {
+		return nil, err
+	}
+	if n.newest && len(n.groups) > 0 {
+		if err := n.a.c.Store.SetClasses(n.ctx, n.name.String(), n.classes()); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.count(); err != nil {
+		return nil, err
+	}
+	if n.a.c.Sent != nil && n.department == "" {
+		var err error
+		if n.sent, err = n.a.c.Sent(n.ctx, n.name.String(), n.window); err != nil {
+			return nil, err
+		}
+	}
+	a := n.answer()
+	a.Daily = n.counts.list()
+	return a, n.countRest(a)
 }
 
 func (n *analysis) budget() time.Duration {
@@ -96,6 +123,7 @@ func (n *analysis) read() error {
 	st, name := n.a.c.Store, n.name.String()
 	ours := n.name.Organizational().String()
 	n.rows = newRowReader(ours)
+	n.rows.domain = name
 	before := store.Window{Begin: n.window.End - history, End: n.window.Begin}
 	begin := min(before.Begin, n.window.Begin)
 	daily, err := st.DomainDaily(n.ctx, name, store.Window{Begin: begin, End: n.window.End})
@@ -104,8 +132,9 @@ func (n *analysis) read() error {
 	}
 	n.scene = scene{
 		domain: name, ours: ours, window: n.window, begin: n.window.Begin, end: n.window.End,
-		permitOrg: map[string]bool{}, exists: map[string]bool{},
+		permitOrg: map[string]bool{}, exists: map[string]bool{}, pointed: map[netip.Addr]string{},
 	}
+	n.daily = daily
 	first := true
 	for _, d := range daily {
 		if d.Messages == 0 {
@@ -216,6 +245,9 @@ func (n *analysis) lookupRecords(ctx context.Context, r dns.Resolver) bool {
 			if !p.Found {
 				e, known = exists(ctx, r, name)
 			}
+			if i < maxPermits && (e || p.Found) {
+				s.point(ctx, r, name, &mu)
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			s.allow(name, p)
@@ -224,9 +256,40 @@ func (n *analysis) lookupRecords(ctx context.Context, r dns.Resolver) bool {
 			}
 		})
 	}
+	wg.Go(func() { s.point(ctx, r, s.domain, &mu) })
 	wg.Wait()
 	n.policy.published = publishedRecord(ctx, r, s.domain)
 	return true
+}
+
+// point notes the addresses that a name of ours points to: its own, its web
+// site's and its mail exchangers', as far as these are names of ours. A web
+// site on a server that many share counts too: the mail is in our name.
+func (s *scene) point(ctx context.Context, r dns.Resolver, name string, mu *sync.Mutex) {
+	hosts := []string{name, "www." + name}
+	if mx, err := r.Lookup(ctx, name, dns.MX); err == nil {
+		for _, x := range mx.Records[:min(len(mx.Records), 10)] {
+			_, host, _ := strings.Cut(x, " ")
+			if host = strings.ToLower(strings.TrimSuffix(host, ".")); sources.Organization(host) == s.ours {
+				hosts = append(hosts, host)
+			}
+		}
+	}
+	for _, host := range hosts {
+		for _, t := range []dns.Type{dns.A, dns.AAAA} {
+			a, err := r.Lookup(ctx, host, t)
+			if err != nil {
+				continue
+			}
+			mu.Lock()
+			for _, x := range a.Records[:min(len(a.Records), 20)] {
+				if addr, err := netip.ParseAddr(x); err == nil {
+					s.pointed[addr.Unmap()] = host
+				}
+			}
+			mu.Unlock()
+		}
+	}
 }
 
 // allow adds what an author domain's SPF record allows.
@@ -288,16 +351,25 @@ func (n *analysis) survey() {
 	s.direct, s.users = map[string]uint64{}, map[string]map[string]bool{}
 	s.networks, s.services = map[netip.Prefix]bool{}, map[string]bool{}
 	s.scattered, s.swarm, s.typical = map[string]int{}, map[string]float64{}, map[string]uint64{}
+	var direct, signed uint64
 	nets := map[string]map[netip.Prefix]bool{}
 	sizes := map[string][]uint64{}
 	for _, g := range n.groups {
 		for _, h := range g.hosts {
-			direct := h.spfAligned > 0 && h.spfAligned*5 >= h.all.messages
-			if direct || h.org == s.ours && h.passing() > 0 {
+			aligned := h.spfAligned > 0 && h.spfAligned*5 >= h.all.messages
+			if aligned || h.org == s.ours && h.passing() > 0 {
 				s.networks[network(h.addr)] = true
 			}
+			if aligned {
+				direct += h.all.messages
+				for _, d := range h.dkim {
+					if n.rows.org(d.name) == s.ours {
+						signed += d.messages
+					}
+				}
+			}
 			for _, f := range h.headerFrom {
-				if direct {
+				if aligned {
 					s.direct[f.name] += f.messages - f.failing
 				}
 				u := s.users[f.name]
@@ -334,6 +406,7 @@ func (n *analysis) survey() {
 			}
 		}
 	}
+	s.unsigned = signed*2 < direct
 	for name, set := range nets {
 		s.scattered[name] = len(set)
 		slices.Sort(sizes[name])
@@ -389,6 +462,7 @@ type addressPages interface {
 // knows the classes of this answer.
 func (n *analysis) countRest(a *Advice) error {
 	st, ok := n.a.c.Store.(addressPages)
+	ok = ok && n.newest
 	for _, g := range n.groups {
 		if !ok || g.key != "rest" {
 			continue
@@ -403,40 +477,5 @@ func (n *analysis) countRest(a *Advice) error {
 			}
 		}
 	}
-	return nil
-}
-
-// daily fills in the days from the store, where the classes now are.
-func (n *analysis) daily(a *Advice) error {
-	rows, err := n.a.c.Store.ClassDaily(n.ctx, n.name.String(), n.window)
-	if err != nil {
-		return err
-	}
-	a.Daily = []ClassDay{}
-	at := map[store.Day]int{}
-	for _, r := range rows {
-		i, ok := at[r.Day]
-		if !ok {
-			i = len(a.Daily)
-			at[r.Day] = i
-			a.Daily = append(a.Daily, ClassDay{Day: r.Day})
-		}
-		d := &a.Daily[i]
-		switch Class(r.Class) {
-		case Aligned:
-			// A failing message of an aligned source is shown with what
-			// cannot be told yet; the store counts passing ones as aligned.
-			d.Aligned += r.Messages
-		case Broken:
-			d.Broken += r.Messages
-		case Forwarder:
-			d.Forwarder += r.Messages
-		case Spoof:
-			d.Spoof += r.Messages
-		default:
-			d.Unknown += r.Messages
-		}
-	}
-	slices.SortFunc(a.Daily, func(a, b ClassDay) int { return cmp.Compare(a.Day, b.Day) })
 	return nil
 }

@@ -28,19 +28,22 @@ type totals struct {
 	unknownSources    []*group
 	absentSources     []*group        // broken, periodic, due again, and not in the window
 	subdomains        map[string]bool // author domains below ours with failing mail that may be ours
+	waiting           map[*group]bool // fixed, and to be waited for
+	direct            uint64          // messages of aligned and broken sources: not passed on
 }
 
 // answer puts the answer together.
 func (n *analysis) answer() *Advice {
 	t := n.sum()
+	waiting := n.waiting(&t)
 	a := &Advice{
 		Domain: n.name.String(), Window: n.window, Policy: n.policy.seen.P,
-		Messages: t.messages, Aligned: t.aligned,
+		Messages: t.messages, Aligned: t.aligned, Department: n.department,
 		Sources: []Source{}, Policies: []PolicyCost{}, Daily: []ClassDay{},
-		Ladder: Ladder{Now: n.policy.seen.P, Fixes: []Fix{}, Waiting: []Fix{}, Scopes: []ScopeCost{}, Reasons: []explain.Step{}},
+		Ladder: Ladder{Now: n.policy.seen.P, Fixes: []Fix{}, Waiting: waiting, Scopes: []ScopeCost{}, Reasons: []explain.Step{}},
 	}
 	for _, g := range n.groups {
-		if g.window.messages > 0 {
+		if g.window.messages > 0 && n.of(g) {
 			a.Sources = append(a.Sources, g.source())
 		}
 	}
@@ -52,15 +55,17 @@ func (n *analysis) answer() *Advice {
 		c := PolicyCost{
 			P: p, LegitimateAtRisk: t.broken, Legitimate: t.legitimate,
 			IndirectAtRisk: t.forwarded, Stopped: t.spoofed, Uncertain: t.unknown, RemainderAtRisk: t.remainder,
-			InForce: n.policy.seen.P == p, Sources: []RiskShare{}, Receivers: []RiskShare{},
+			InForce: n.policy.seen.P == p, Sources: t.atSources(), Receivers: n.counts.atReceivers(),
 		}
 		if t.legitimate > 0 { // of nothing there is no share
 			c.Share, c.Upper95 = ratio(t.broken, t.legitimate), upperBound(t.broken, t.legitimate)
 		}
 		a.Policies = append(a.Policies, c)
 	}
+	a.Ladder.Fixes = n.fixes(&t)
 	n.decide(a, t)
 	a.NextRecord = n.nextRecord(a, t)
+	n.ladder(a, &t)
 	a.Notes = n.notes
 	if a.Notes == nil {
 		a.Notes = []explain.Step{}
@@ -75,18 +80,23 @@ func rank(c Class) int {
 
 // sum counts the window by class.
 func (n *analysis) sum() totals {
-	t := totals{subdomains: map[string]bool{}}
+	t := totals{subdomains: map[string]bool{}, waiting: map[*group]bool{}}
 	for _, g := range n.groups {
+		if !n.of(g) {
+			continue
+		}
 		w := g.window
 		t.messages += w.messages
 		t.aligned += w.messages - w.failing
 		switch g.class {
 		case Aligned:
 			t.legitimate += w.messages
+			t.direct += w.messages
 			t.remainder += w.failing
 		case Broken:
 			t.legitimate += w.messages
-			t.broken += w.failing
+			t.direct += w.messages
+			t.broken += g.atRisk
 			if w.failing > 0 {
 				t.brokenSources = append(t.brokenSources, g)
 			} else if n.due(g) {
@@ -121,6 +131,17 @@ func (n *analysis) sum() totals {
 	return t
 }
 
+// atSources lists where the mail at risk comes from, the most first.
+func (t *totals) atSources() []RiskShare {
+	out := []RiskShare{}
+	for _, g := range t.brokenSources {
+		if g.atRisk > 0 {
+			out = append(out, RiskShare{ID: g.id(), Name: g.label(), AtRisk: g.atRisk, Messages: g.window.messages})
+		}
+	}
+	return most(out)
+}
+
 // plausible reports whether an unknown group may be mail of ours, so that it
 // has to be settled before a step: one with an identity or a name, or one whose
 // evidence is more for than against, or out of the ordinary.
@@ -145,17 +166,26 @@ func (n *analysis) decide(a *Advice, t totals) {
 	}
 	bad := false
 	for _, g := range t.brokenSources {
-		if len(a.Reasons) < 10 {
+		if len(a.Reasons) < 10 && g.atRisk > 0 && !t.waiting[g] {
 			because("verdict.fix", explain.Args{"source": g.label(), "id": g.id(), "failing": int64(g.window.failing), "messages": int64(g.window.messages)})
 		}
 	}
 	if t.broken > 0 && cost.Upper95 > maxRisk {
 		bad = true
 	}
+	for _, f := range a.Ladder.Waiting[:min(len(a.Ladder.Waiting), 5)] {
+		because("verdict.waiting", explain.Args{"source": f.Name, "id": f.Source, "fixed": f.What.Args["fixed"]})
+	}
+	for g := range t.waiting {
+		bad = bad || g.awaited()
+	}
 	for i, g := range t.absentSources {
 		bad = true
 		if i >= 5 {
 			break
+		}
+		if t.waiting[g] {
+			continue
 		}
 		because("verdict.absent", explain.Args{"source": g.label(), "id": g.id(), "last": g.last.String(), "days": int64(g.pattern.period)})
 	}

@@ -2,6 +2,7 @@ package advise
 
 import (
 	"context"
+	"fmt"
 
 	"sekimori/internal/store"
 )
@@ -11,6 +12,25 @@ import (
 type Departments interface {
 	Departments(ctx context.Context) ([]store.Department, error)
 	Assignments(ctx context.Context, domain string) ([]store.Assignment, error)
+}
+
+// department returns a department's name by its number, "" for 0.
+func (a *Advisor) department(ctx context.Context, id int64) (string, error) {
+	if id == 0 {
+		return "", nil
+	}
+	if a.c.Departments != nil {
+		list, err := a.c.Departments.Departments(ctx)
+		if err != nil {
+			return "", err
+		}
+		for _, d := range list {
+			if d.ID == id {
+				return d.Name, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("department %d: %w", id, store.ErrNotFound)
 }
 
 // departments says whose each source is: what is more particular wins, a

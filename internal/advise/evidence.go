@@ -102,6 +102,7 @@ type evidence struct {
 	bare        uint64 // failed with nothing that passed, a signature of ours that did not verify included
 	forged      uint64 // of bare, with such a signature: it comes free to anyone
 	ownReturn   uint64 // our envelope sender, from where our SPF record does not allow it
+	bareReturn  uint64 // the same without any signature of ours
 	override    uint64 // the receiver named it forwarded, a list or a trusted forwarder
 
 	headerFrom names // author domains
@@ -137,6 +138,7 @@ func (e *evidence) sum(o *evidence) {
 	e.bare += o.bare
 	e.forged += o.forged
 	e.ownReturn += o.ownReturn
+	e.bareReturn += o.bareReturn
 	e.override += o.override
 	e.headerFrom.merge(o.headerFrom)
 	e.dkim.merge(o.dkim)
@@ -155,20 +157,37 @@ type host struct {
 	kind  sources.Kind
 	org   string // organization in a chosen name, "" for other kinds
 	owner string // organization in any name: the hoster, the provider
+	// authors is the window's messages by author domain, other than the policy
+	// domain; at most maxNames.
+	authors []authored
 }
 
 // rowReader gathers rows into hosts.
 type rowReader struct {
-	ours  string // our organizational domain
-	hosts map[netip.Addr]*host
-	orgs  map[string]string // organizational domains by name
-	text  map[string]string // one copy of each name
-	first store.Day         // of all rows
-	last  store.Day
+	ours   string // our organizational domain
+	domain string // the policy domain
+	hosts  map[netip.Addr]*host
+	orgs   map[string]string // organizational domains by name
+	text   map[string]string // one copy of each name
+	first  store.Day         // of all rows
+	last   store.Day
 }
 
 func newRowReader(ours string) *rowReader {
 	return &rowReader{ours: ours, hosts: map[netip.Addr]*host{}, orgs: map[string]string{}, text: map[string]string{}}
+}
+
+// author counts messages of the window with an author domain of its own.
+func (h *host) author(name string, c count) {
+	for i := range h.authors {
+		if h.authors[i].name == name {
+			h.authors[i].sum(c)
+			return
+		}
+	}
+	if len(h.authors) < maxNames {
+		h.authors = append(h.authors, authored{name, c})
+	}
 }
 
 // org returns the organizational domain of a name. The cache is bounded: the
@@ -223,6 +242,9 @@ func (r *rowReader) add(row store.SourceRow, inWindow bool) {
 	h.all.sum(c)
 	if inWindow {
 		h.window.sum(c)
+		if row.HeaderFrom != r.domain {
+			h.author(r.intern(row.HeaderFrom), c)
+		}
 	}
 	h.reporters = max(h.reporters, row.Reporters)
 	h.headerFrom.add(r.intern(row.HeaderFrom), c)
@@ -270,6 +292,9 @@ func (r *rowReader) add(row store.SourceRow, inWindow bool) {
 		h.foreignAuth += n
 	default:
 		h.bare += n
+		if ourEnvelope {
+			h.bareReturn += n
+		}
 	}
 	if failing && row.DKIMDomain != "" && r.org(row.DKIMDomain) != r.ours {
 		h.foreignSig += n

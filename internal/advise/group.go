@@ -45,7 +45,12 @@ type group struct {
 	seen         []Seen
 	selectors    names // of our own signatures
 	otherDomains int
+	crowded      int // different senders in the most crowded of its networks
+	spread       int // networks it sends from
 	department   string
+	fixed        store.Day // it is said to be fixed from this day on; 0 for not said
+	riskFrom     store.Day // what failed before this day is at risk no more
+	atRisk       uint64    // failing messages of the window that are at risk now
 
 	finding
 }
@@ -104,6 +109,9 @@ func (h *host) describe(ptr []string, asked bool, ours string) {
 		if h.owner == "" || org == ours {
 			h.owner = org
 		}
+		if k == sources.Numbered && org == h.foreign.top() {
+			k = sources.Named // "node1" of the one whose mail it sends is a chosen name
+		}
 		switch {
 		case k == sources.Named && (h.org == "" || org == ours):
 			h.kind, h.org = k, org
@@ -145,6 +153,9 @@ func keyOf(h *host, ours string, signed map[netip.Prefix]bool) (key, name string
 		return "net:" + net, net
 	case foreign != "":
 		return "org:" + foreign + "/", foreign
+	case h.kind == sources.Numbered && h.owner != "" && h.headerFrom.top() != ours:
+		// Servers that one hoster rents out, for one author domain below ours.
+		return "host:" + h.owner + "/" + h.headerFrom.top(), h.headerFrom.top()
 	case h.kind == sources.Consumer:
 		return "addr:" + h.addr.String(), h.addr.String()
 	}
