@@ -51,6 +51,7 @@ type scene struct {
 	window store.Window
 
 	permit    sources.Permit             // our SPF records
+	pointed   map[netip.Addr]string      // addresses that names of ours point to (A, MX), and the name
 	permitOrg map[string]bool            // organizations that they include
 	direct    map[string]uint64          // messages by author domain that came from where our SPF record allows
 	users     map[string]map[string]bool // author domain → groups that use it, by key
@@ -61,12 +62,17 @@ type scene struct {
 	typical   map[string]uint64          // author domain → messages of a typical host among these
 	swarm     map[string]float64         // author domain → business value of all these together
 	exists    map[string]bool            // author domains looked up: whether the DNS has them
+	unsigned  bool                       // most of what we send directly has no signature of ours
+	fleeting  int                        // domains that senders without a rhythm authenticate as
 }
 
 // weigh collects evidence for and against one answer.
 type weigh struct {
 	score float64
 	items []weighed
+	// bad is set by evidence of bad character. Without it, what authenticates
+	// as somebody is not called spoofing: it may be a mailing of one day.
+	bad bool
 }
 
 type weighed struct {
@@ -77,6 +83,12 @@ type weighed struct {
 func (w *weigh) add(points float64, code string, args explain.Args) {
 	w.score += points
 	w.items = append(w.items, weighed{points, explain.Step{Code: code, Args: args}})
+}
+
+// suspect adds evidence of bad character.
+func (w *weigh) suspect(points float64, code string, args explain.Args) {
+	w.bad = true
+	w.add(points, code, args)
 }
 
 // forwarder is the finding that a group passes mail on.
@@ -257,8 +269,23 @@ func (s *scene) forwarding(g *group) *weigh {
 	} else if o := s.includedOrg(g); o != "" {
 		w.add(-5, "why.spf-include", explain.Args{"domain": o})
 	}
-	if float64(g.ownReturn) >= n/2 {
-		w.add(3, "why.own-return", explain.Args{"share": float64(g.ownReturn) / n})
+	own := g.ownReturn
+	if s.unsigned { // then this is all that is left of us
+		own += g.bareReturn
+	}
+	if float64(own) >= n/2 {
+		w.add(3, "why.own-return", explain.Args{"share": float64(own) / n})
+	}
+	if signed == 0 && !s.unsigned && g.override == 0 && len(s.direct) > 0 {
+		w.add(-3, "why.signature-missing", nil)
+	}
+	if p := g.pattern; p.broke != 0 {
+		w.add(-4, "why.broke-on", explain.Args{"day": p.broke.String()})
+	} else if p.fixed != 0 {
+		w.add(-4, "why.fixed-on", explain.Args{"day": p.fixed.String()})
+	}
+	if g.dkimAligned >= 1000 && g.failing()*1000 < g.dkimAligned && g.ownReturn == 0 {
+		w.add(-1.5, "why.never-breaks", explain.Args{"messages": int64(g.dkimAligned)})
 	}
 	var shared, direct uint64
 	for _, h := range g.headerFrom {
@@ -319,6 +346,7 @@ func (s *scene) weighIdentity(g *group) {
 	lone := bare && g.ptrOrg == "" // nothing but an address
 	related := s.weighRelations(g, w)
 	s.weighName(g, w, bare)
+	s.weighCrowd(g, w)
 	s.weighTime(g, w, bare, lone)
 	s.weighAuthors(g, w)
 	if bare {
@@ -336,8 +364,10 @@ func (s *scene) weighIdentity(g *group) {
 			w.add(0, "why.forged-signature", args)
 		case bare:
 			w.add(1, "why.broken-signature", args)
+		case w.bad:
+			w.add(0, "why.forged-signature", args)
 		default:
-			w.add(3, "why.broken-signature", args)
+			w.add(2.5, "why.broken-signature", args)
 		}
 	}
 	limit := spoofIdentity
@@ -351,7 +381,7 @@ func (s *scene) weighIdentity(g *group) {
 	switch {
 	case w.score >= oursFrom:
 		g.class = Broken
-	case w.score <= limit:
+	case w.score <= limit && (bare || w.bad):
 		g.class = Spoof
 		g.steps = w.steps(-1)
 	}
@@ -376,15 +406,26 @@ func (s *scene) weighRelations(g *group, w *weigh) (related bool) {
 	case near*2 > len(g.hosts):
 		related = true
 		w.add(5.5, "why.own-network", nil)
+	default:
+		if name := s.pointing(g); name != "" {
+			related = true
+			w.add(5, "why.own-address", explain.Args{"name": name})
+		}
 	}
 	if o := s.includedOrg(g); o != "" {
 		w.add(4, "why.spf-include", explain.Args{"domain": o})
 	} else {
-		for _, o := range []string{g.ptrOrg, g.foreign.top()} {
-			if o != "" && o != s.ours && s.services[o] {
-				w.add(3, "why.our-vendor", explain.Args{"domain": o})
-				break
+		foreign := g.foreign.top()
+		for _, o := range []string{foreign, g.ptrOrg} {
+			if o == "" || o == s.ours || !s.services[o] {
+				continue
 			}
+			points := 3.0
+			if o != foreign && foreign != "" {
+				points = 1 // the hosts of a service, but another customer of it
+			}
+			w.add(points, "why.our-vendor", explain.Args{"domain": o})
+			break
 		}
 	}
 	return related
@@ -393,26 +434,41 @@ func (s *scene) weighRelations(g *group, w *weigh) (related bool) {
 // weighName weighs what the hosts' names and identities tell.
 func (s *scene) weighName(g *group, w *weigh, bare bool) {
 	foreign := g.foreign.top()
-	if foreign != "" && !bare && sources.Throwaway(foreign) && !s.permitOrg[foreign] && !s.services[foreign] {
-		w.add(-1.5, "why.throwaway-name", explain.Args{"domain": foreign})
+	if foreign != "" && !bare && !s.permitOrg[foreign] && !s.services[foreign] {
+		if throwaway(foreign) {
+			w.suspect(-1.5, "why.throwaway-name", explain.Args{"domain": foreign})
+		}
+		if looksLike(foreign, s.ours) {
+			w.suspect(-2, "why.look-alike", explain.Args{"domain": foreign})
+		}
+		if bona(foreign) {
+			w.add(1, "why.registered-name", explain.Args{"domain": foreign})
+		}
 	}
-	if foreign != "" && !bare && looksLike(foreign, s.ours) {
-		w.add(-1.5, "why.look-alike", explain.Args{"domain": foreign})
+	for _, o := range []string{foreign, g.ptrOrg} {
+		if s.denied[o] {
+			w.suspect(-4, "why.denied", explain.Args{"domain": o})
+			break
+		}
 	}
 	switch {
 	case g.asked == 0:
 	case g.ptrOrg != "" && g.ptrOrg == foreign:
 		w.add(1.5, "why.vendor-host", explain.Args{"domain": foreign, "names": g.ptrs(3)})
 	case g.most(sources.Consumer):
-		w.add(-3, "why.consumer-line", explain.Args{"names": g.ptrs(3)})
+		w.suspect(-3, "why.consumer-line", explain.Args{"names": g.ptrs(3)})
 	case g.most(sources.Numbered):
 		if bare {
 			w.add(-1, "why.rented-server", explain.Args{"names": g.ptrs(3)})
 		} else {
-			w.add(-2, "why.rented-server-identity", explain.Args{"names": g.ptrs(3), "domain": foreign})
+			w.suspect(-2, "why.rented-server-identity", explain.Args{"names": g.ptrs(3), "domain": foreign})
 		}
 	case g.most(sources.Nameless):
-		w.add(-1.5, "why.no-name", nil)
+		points := -1.5
+		if p := g.pattern; !bare && (p.period > 0 || p.business >= 2.5 || p.span >= 30) {
+			points = -0.5 // what keeps a rhythm under one identity may have forgotten its name
+		}
+		w.add(points, "why.no-name", nil)
 	}
 }
 
@@ -458,28 +514,37 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 	if lone && s.swarm[g.headerFrom.top()] >= 3.3 {
 		business = 0 // the whole swarm keeps these hours
 	}
+	maybe := s.unsigned && s.mayForward(g)
 	switch {
-	case p.period >= 5 && p.occasions >= 3 && lone && s.scattered[g.headerFrom.top()] >= 10 && p.occasions < 8:
+	case p.period >= 5 && p.occasions >= 3 && (lone && s.scattered[g.headerFrom.top()] >= 10 && p.occasions < 8 || !p.natural() && p.occasions < 12):
 		// Among many hosts that come and go, some are regular by chance.
 		w.add(0.5, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
 	case p.period >= 5 && p.occasions >= 3:
 		w.add(4, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
 	case p.period >= 26 && !lone:
 		w.add(2.5, "why.twice", explain.Args{"days": int64(p.period)})
+	case business >= 3.3 && maybe:
+		// Without signatures, mail of ours that others pass on keeps our hours.
+		w.add(1, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 6:
 		w.add(6, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 4.5:
 		w.add(4, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 3.3:
 		w.add(3, "why.business-days", explain.Args{"active": int64(p.active)})
-	case p.span >= 30 && p.active*3 >= p.span && !lone:
+	case p.span >= 30 && p.active*3 >= p.span && !p.waves && (!lone || s.scattered[g.headerFrom.top()] < 10):
 		points := 2.5
 		if g.most(sources.Numbered) {
 			points = 1 // a rented server is steady as long as the rent is paid
 		}
 		w.add(points, "why.steady", explain.Args{"active": int64(p.active), "span": int64(p.span)})
-	case business >= 2.5 && p.active >= 8 && !bare:
-		w.add(2.5, "why.business-days", explain.Args{"active": int64(p.active)})
+		if horizon >= 45 && int(g.first-s.begin) <= 7 && int(s.end-g.last) <= 7 && p.active*10 >= p.span*6 {
+			w.add(points*0.6, "why.all-along", explain.Args{"days": int64(horizon)})
+		}
+	case business >= 2.3 && p.active >= 6 && p.span >= 10 && !bare:
+		w.add(2, "why.business-days", explain.Args{"active": int64(p.active)})
+	case p.occasions >= 3 && p.span >= 40 && !bare && !p.waves && !g.most(sources.Numbered):
+		w.add(1.5, "why.comes-back", explain.Args{"times": int64(p.occasions), "span": int64(p.span)})
 	}
 	if lone && p.span >= 30 && p.active*2 >= p.span && g.all.messages > 5*s.typical[g.headerFrom.top()] {
 		g.notable = true
@@ -540,6 +605,39 @@ func (s *scene) classifyRest(g *group) {
 	}
 	g.finding = finding{class: class, steps: []explain.Step{{Code: code, Args: explain.Args{"messages": int64(g.all.messages)}}}}
 }
+
+// pointing returns the name of ours that points to most of the group's hosts,
+// "" for none.
+func (s *scene) pointing(g *group) string {
+	n, name := 0, ""
+	for _, h := range g.hosts {
+		if p := s.pointed[h.addr.Unmap()]; p != "" {
+			n++
+			name = p
+		}
+	}
+	if n*2 > len(g.hosts) {
+		return name
+	}
+	return ""
+}
+
+// mayForward reports whether a group could pass on mail that we send directly:
+// the same author domains, a small part of it, and no line of a home or a
+// rented server.
+func (s *scene) mayForward(g *group) bool {
+	var shared, direct uint64
+	for _, h := range g.headerFrom {
+		if d := s.direct[h.name]; d > 0 {
+			shared += h.messages
+			direct += d
+		}
+	}
+	return shared*10 >= g.all.messages*9 && g.all.messages*20 <= direct && !g.most(sources.Consumer) && !g.most(sources.Numbered)
+}
+
+// known reports whether the catalogue knows whose a group is.
+func (s *scene) known(g *group) bool { return g.sender != nil && g.sender.ID != "" }
 
 // permitted reports whether our SPF records allow most of the group's hosts now.
 func (s *scene) permitted(g *group) bool {

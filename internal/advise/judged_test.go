@@ -9,13 +9,20 @@ import (
 	"testing"
 
 	"sekimori/dns"
+	"sekimori/internal/store"
 	"sekimori/internal/worlds"
 )
 
 // inMemory puts a world's reports into a store in memory.
 func inMemory(w *worlds.World) *memory {
 	m := newMemory()
+	seen := map[store.Key]bool{}
 	for r := range w.Reports() {
+		if k := store.KeyOf(r.Report); seen[k] {
+			continue // sent twice: the real store keeps one
+		} else {
+			seen[k] = true
+		}
 		m.put(r.Report, r.Records)
 	}
 	return m
@@ -71,7 +78,7 @@ func TestDev(t *testing.T) {
 		w := worlds.Make(uint64(seed))
 		for _, offline := range []bool{false, true} {
 			m := inMemory(w)
-			_, a, j := judged(t, w, m, offline)
+			n, a, j := judged(t, w, m, offline)
 			totals[offline].Add(j)
 			for _, x := range w.Truth.Sources {
 				if x.Failing30 > 0 {
@@ -89,6 +96,21 @@ func TestDev(t *testing.T) {
 				}
 				if os.Getenv("SEKIMORI_MISS") != "" && (offline == (os.Getenv("SEKIMORI_MISS") == "offline")) {
 					fmt.Printf("MISS %v %s [%s]\n", offline, x, x.Shape)
+					printed := 0
+					for _, src := range a.Sources {
+						if tr := w.Truth.Sources[x.Source]; tr != nil && printed < 3 && string(src.Class) != x.Truth && slices.ContainsFunc(tr.IPs, func(ip string) bool { return slices.Contains(src.Addresses, ip) }) {
+							printed++
+							var why []string
+							for _, g := range n.groups {
+								if g.id() == src.ID {
+									for _, i := range g.items {
+										why = append(why, fmt.Sprint(i.points, " ", i.step.Code, i.step.Args))
+									}
+									fmt.Printf("   %s %s %s score %.1f reach %.1f p %.2f all %v win %v sig %d fail %d; %+v\n      %s\n", src.Class, src.Key, src.Name, g.score, g.reach, src.Probability, g.all, g.window, g.dkimAligned, g.ourSigFails, g.pattern, strings.Join(why, "\n      "))
+								}
+							}
+						}
+					}
 				}
 			}
 			if os.Getenv("SEKIMORI_SHOW") != "" && offline == (os.Getenv("SEKIMORI_SHOW") == "offline") {

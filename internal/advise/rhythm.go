@@ -26,6 +26,13 @@ type pattern struct {
 	// first report.
 	isNew bool
 	from  store.Day // of the first message, or of the burst
+	// waves is set where a tenth of the days between first and last has half
+	// of the messages or more, and there are many such days: what comes and
+	// goes like that is no daily business.
+	waves bool
+	// broke is the day from which on nearly everything failed that had passed
+	// before, fixed the reverse; 0 for none. A forwarder breaks a share.
+	broke, fixed store.Day
 }
 
 // gap is how many quiet days part two occasions.
@@ -59,7 +66,55 @@ func patternOf(days map[store.Day]count, begin, end store.Day) pattern {
 	p.occasions = len(starts)
 	p.period = period(starts)
 	p.business = businessDays(days, first, last)
+	p.waves = waves(days, p.span)
+	p.broke, p.fixed = turns(days, list)
 	return p
+}
+
+// waves reports whether half of the messages or more came on a tenth of the
+// days, where there are thirty days and a hundred messages to tell by.
+func waves(days map[store.Day]count, span int) bool {
+	if span < 30 || len(days)*3 < span {
+		return false
+	}
+	var all, most uint64
+	list := make([]uint64, 0, len(days))
+	for _, c := range days {
+		list = append(list, c.messages)
+		all += c.messages
+	}
+	slices.Sort(list)
+	for _, n := range list[len(list)-min(len(list), span/10):] {
+		most += n
+	}
+	return all >= 100 && most*2 >= all
+}
+
+// turns finds the day on which a source broke for good, or was fixed: of what
+// came before and after, at least 20 messages and 3 days each, nearly all of one
+// side passed and nearly all of the other failed.
+func turns(days map[store.Day]count, list []store.Day) (broke, fixed store.Day) {
+	var all count
+	for _, c := range days {
+		all.sum(c)
+	}
+	var before count
+	for i, d := range list {
+		if i >= 3 && len(list)-i >= 3 {
+			after := count{all.messages - before.messages, all.failing - before.failing}
+			if before.messages >= 20 && after.messages >= 20 {
+				b, a := ratio(before.failing, before.messages), ratio(after.failing, after.messages)
+				if b <= 0.05 && a >= 0.95 {
+					return d, 0
+				}
+				if b >= 0.95 && a <= 0.05 {
+					return 0, d
+				}
+			}
+		}
+		before.sum(days[d])
+	}
+	return 0, 0
 }
 
 // burstDays is how long a burst may last.
@@ -98,25 +153,59 @@ func period(starts []store.Day) int {
 	for i := range gaps {
 		gaps[i] = int(starts[i+1] - starts[i])
 	}
+	if d := regular(gaps); d > 0 {
+		return d
+	}
+	// Two runs a month: each second beginning is a month after the last.
+	if len(gaps) >= 4 {
+		pairs := make([]int, len(gaps)-1)
+		for i := range pairs {
+			pairs[i] = gaps[i] + gaps[i+1]
+		}
+		if d := regular(pairs); d >= 27 && d <= 34 {
+			return d
+		}
+	}
+	return 0
+}
+
+// regular finds the distance that most gaps have. Hosts that send a message now
+// and then have gaps too: so most of them have to be the distance itself, and
+// the slack is a tenth, which takes in the lengths of months.
+func regular(gaps []int) int {
 	sorted := slices.Clone(gaps)
 	slices.Sort(sorted)
 	median := sorted[len(sorted)/2]
 	if median < 5 {
 		return 0
 	}
-	slack := max(1, median/6)
-	near := 0
+	slack := max(1, median/9)
+	once, near := 0, 0
 	for _, g := range gaps {
 		// An occasion may be left out: twice the period is regular too.
 		k := max(1, (g+median/2)/median)
-		if k <= 3 && abs(g-k*median) <= slack*k {
+		if k <= 3 && abs(g-k*median) <= slack*min(k, 2) {
 			near++
+			if k == 1 {
+				once++
+			}
 		}
 	}
-	if near*5 < len(gaps)*4 {
+	if near*5 < len(gaps)*4 || once*5 < len(gaps)*3 {
 		return 0
 	}
 	return median
+}
+
+// natural reports whether a period is one that people keep: weeks, months,
+// quarters, halves of a year and years.
+func (p pattern) natural() bool {
+	for _, r := range [...][2]int{{6, 8}, {13, 15}, {26, 33}, {57, 64}, {84, 98}, {175, 190}, {355, 375}} {
+		if p.period >= r[0] && p.period <= r[1] {
+			return true
+		}
+	}
+	return false
 }
 
 // businessDays compares the messages of Monday to Friday with those of

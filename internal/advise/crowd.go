@@ -1,0 +1,124 @@
+package advise
+
+import (
+	"net/netip"
+
+	"sekimori/explain"
+	"sekimori/internal/sources"
+)
+
+// A crowd is many senders that are one: a network full of servers under
+// made-up names, dozens of domains that are used for a day each, or one domain
+// that hundreds of unrelated hosts authenticate as. Each of them alone may look
+// like a newsletter.
+
+// crowds finds them. It needs the groups' days.
+func (n *analysis) crowds() {
+	s := &n.scene
+	near := map[netip.Prefix]names{}
+	passing := map[string]bool{}
+	for _, g := range n.groups {
+		if !s.mayCrowd(g) {
+			continue
+		}
+		who := g.whose()
+		for _, h := range g.hosts[:min(len(g.hosts), maxKnown)] {
+			if !h.addr.IsValid() {
+				continue
+			}
+			net := network(h.addr)
+			if _, ok := near[net]; !ok && len(near) >= maxSurvey {
+				continue
+			}
+			list := near[net]
+			list.add(who, count{1, 1})
+			near[net] = list
+		}
+		if g.fleeting() && len(passing) < maxSurvey {
+			passing[g.foreign.top()] = true
+		}
+	}
+	s.fleeting = len(passing)
+	for _, g := range n.groups {
+		if !s.mayCrowd(g) {
+			continue
+		}
+		nets := map[netip.Prefix]bool{}
+		for _, h := range g.hosts {
+			if !h.addr.IsValid() {
+				continue
+			}
+			net := network(h.addr)
+			nets[net] = true
+			g.crowded = max(g.crowded, len(near[net]))
+		}
+		g.spread = len(nets)
+	}
+}
+
+// whose is the organisation that a group is most likely of: that of its host
+// names, else the one that its mail authenticates as.
+func (g *group) whose() string {
+	if g.ptrOrg != "" {
+		return g.ptrOrg
+	}
+	return g.foreign.top()
+}
+
+// mayCrowd reports whether a group can be part of a crowd: it has an identity
+// of its own, none of ours, and nobody we know uses it.
+func (s *scene) mayCrowd(g *group) bool {
+	f := g.foreign.top()
+	return f != "" && g.passing() == 0 && !g.rest && g.ptrOrg != s.ours && !s.services[f] && !s.services[g.ptrOrg] &&
+		!s.permitOrg[f] && !s.permitOrg[g.ptrOrg] && g.override*5 < g.all.messages && !s.known(g)
+}
+
+// fleeting reports whether a group with an identity keeps no rhythm: what is
+// used for a day, or now and then.
+func (g *group) fleeting() bool {
+	if g.bare*2 >= g.all.messages || bona(g.foreign.top()) || len(g.hosts) > 3 {
+		return false
+	}
+	p := g.pattern
+	if !p.known {
+		return int(g.last-g.first) < 7
+	}
+	return p.period == 0 && p.business < 2.3 && (p.span < 30 || p.active*3 < p.span)
+}
+
+// weighCrowd weighs that a group is one of many that are one.
+func (s *scene) weighCrowd(g *group, w *weigh) {
+	if !s.mayCrowd(g) {
+		return
+	}
+	own := g.ptrOrg != "" && g.ptrOrg == g.foreign.top()
+	switch n := g.crowded; {
+	case n >= 5:
+		w.suspect(-4.5, "why.crowded-network", explain.Args{"domains": int64(n)})
+	case n == 4:
+		w.suspect(-3.5, "why.crowded-network", explain.Args{"domains": int64(n)})
+	case n == 3:
+		w.suspect(-2, "why.crowded-network", explain.Args{"domains": int64(n)})
+	}
+	if n := s.fleeting; n >= 8 && g.fleeting() {
+		points := -2.0
+		if n >= 15 {
+			points = -3
+		}
+		w.suspect(points, "why.many-identities", explain.Args{"domains": int64(n)})
+	}
+	if n := g.spread; n >= 12 && !own && len(g.hosts)*2 < n*3 {
+		points := 0.0
+		switch {
+		case g.most(sources.Consumer) || g.most(sources.Nameless):
+			points = -3
+		case g.most(sources.Numbered):
+			points = -2
+		case g.asked == 0 && n >= 40:
+			points = -2
+		}
+		if points < 0 {
+			w.suspect(points, "why.scattered-identity", explain.Args{"domain": g.foreign.top(), "networks": int64(n)})
+		}
+	}
+}
