@@ -293,28 +293,45 @@ func (m *memory) SetClasses(_ context.Context, domain string, rows iter.Seq2[net
 	return nil
 }
 
-func (m *memory) ClassDaily(_ context.Context, domain string, w store.Window) ([]store.ClassTotals, error) {
-	type key struct {
-		d store.Day
-		c string
-	}
+func (m *memory) ClassCounts(_ context.Context, domain string, w store.Window, passing bool, f func(store.ClassCount) error) error {
 	m.mu.Lock()
 	classes := m.classes[domain]
 	m.mu.Unlock()
-	by := map[key]uint64{}
+	by := map[store.ClassCount]uint64{}
 	m.each(domain, w, func(r memoryRow, d store.Day, n uint64) {
-		c := "aligned"
-		if !r.Aligned() {
-			c = "unknown"
-			if x, ok := classes[r.Addr]; ok {
-				c = x.Class
-			}
+		c := store.ClassCount{Day: d, Reporter: r.reporter, Class: "unknown", Aligned: r.Aligned()}
+		if x, ok := classes[r.Addr]; ok {
+			c.Class, c.Source = x.Class, x.Source
 		}
-		by[key{d, c}] += n
+		if passing || !c.Aligned {
+			by[c] += n
+		}
 	})
-	var out []store.ClassTotals
-	for k, n := range by {
-		out = append(out, store.ClassTotals{Day: k.d, Class: k.c, Messages: n})
+	for c, n := range by {
+		c.Messages = n
+		if err := f(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *memory) DomainReporters(_ context.Context, domain string, w store.Window) ([]store.DomainReporter, error) {
+	by := map[string]*store.DomainReporter{}
+	m.each(domain, w, func(r memoryRow, d store.Day, n uint64) {
+		x := by[r.reporter]
+		if x == nil {
+			x = &store.DomainReporter{Reporter: r.reporter}
+			by[r.reporter] = x
+		}
+		x.Messages += n
+		if r.Aligned() {
+			x.Aligned += n
+		}
+	})
+	var out []store.DomainReporter
+	for _, x := range by {
+		out = append(out, *x)
 	}
 	return out, nil
 }
