@@ -189,9 +189,9 @@ func (j *judging) ask(ctx context.Context, offline bool) (*round, error) {
 		return nil, err
 	}
 	for i, p := range parts {
-		wrong := map[string]bool{}
+		wrong := map[string]worlds.Miss{}
 		for _, m := range p.Missed {
-			wrong[m.Source] = true
+			wrong[m.Source] = m
 		}
 		for name, s := range j.cases[i].truth.Sources {
 			if s.Failing30 == 0 {
@@ -203,7 +203,13 @@ func (j *judging) ask(ctx context.Context, offline bool) (*round, error) {
 				out.shapes[s.Shape] = t
 			}
 			t.all++
-			if !wrong[name] {
+			good, all := 0, 0
+			for c, n := range wrong[name].Said {
+				if all += n; c == s.Class || slices.Contains(s.Also, c) {
+					good += n
+				}
+			}
+			if wrong[name].Source == "" || good*10 > all*9 {
 				t.right++
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"sekimori/domain"
 	"sekimori/internal/locale"
 	"sekimori/internal/store"
+	"sekimori/internal/worlds"
 	"sekimori/report/aggregate"
 )
 
@@ -243,15 +244,8 @@ func TestJSON(t *testing.T) {
 func TestSentences(t *testing.T) {
 	codes := map[string]bool{}
 	for seed := uint64(200); seed < 212; seed++ {
-		m, zone, tr, err := newMaker(seed).world()
-		if err != nil {
-			t.Fatal(err)
-		}
-		adv := New(Config{Store: m, Resolver: zone})
-		a, err := adv.Advise(t.Context(), mustName(t, tr.Domain), Question{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		w := worlds.Make(seed)
+		_, a, _ := judged(t, w, inMemory(w), seed%4 == 3)
 		all := append(a.Reasons, a.Notes...)
 		for _, s := range a.Sources {
 			all = append(all, s.Reasons...)

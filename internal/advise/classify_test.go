@@ -22,6 +22,18 @@ type diary struct {
 	p     string // the policy in force; "" for none
 }
 
+// mail is one kind of message.
+type mail struct {
+	from         string // author domain
+	dkim         string // d= that passes
+	dkimFails    string // d= that does not
+	second       string // a second d= that passes
+	spf          string // envelope domain that passes
+	envelope     string // envelope domain that does not
+	alignD, algS bool
+	override     string
+}
+
 func newDiary() *diary {
 	return &diary{m: newMemory(), begin: monday, recs: map[int][]aggregate.Record{}}
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"sekimori/internal/collect"
 	"sekimori/internal/require"
 	"sekimori/internal/store"
+	"sekimori/internal/worlds"
 )
 
 // TestStored imports the worlds as a user does and asks the real store.
@@ -29,7 +29,12 @@ func TestStored(t *testing.T) {
 		}
 		t.Run(d.Name(), func(t *testing.T) {
 			ctx := context.Background()
-			tr, zone := loadTruth(t, filepath.Join(root, d.Name()))
+			w := shared(t, filepath.Join(root, d.Name()))
+			tr := w.Truth
+			zone, err := w.Resolver()
+			if err != nil {
+				t.Fatal(err)
+			}
 			st, err := store.Open(ctx, t.TempDir(), store.Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -47,14 +52,14 @@ func TestStored(t *testing.T) {
 				t.Fatal(err)
 			}
 			took := time.Since(start)
-			j := judge(tr, a)
-			t.Logf("%v: verdict %s, at risk %d of %d\n%s\n%s", took.Round(time.Millisecond), a.Verdict,
-				a.Policies[0].LegitimateAtRisk, a.Policies[0].Legitimate, j, strings.Join(j.description, "\n"))
-			if j.found < j.broken || j.lost > 0 || j.spoofOurs*20 > j.spoofed || !j.verdict {
+			j := worlds.Judge(&tr, answered(a))
+			t.Logf("%v: verdict %s, at risk %d of %d\n%s\n%v", took.Round(time.Millisecond), a.Verdict,
+				a.Policies[0].LegitimateAtRisk, a.Policies[0].Legitimate, j, j.Missed)
+			if j.Found < j.Broken || j.Lost > 0 || j.SpoofOurs*20 > j.Spoofed || j.Verdicts == 0 {
 				t.Error("targets missed")
 			}
-			if a.Policies[0].LegitimateAtRisk != tr.AtRisk || a.Policies[0].Legitimate != tr.Legit {
-				t.Errorf("at risk %d of %d, want %d of %d", a.Policies[0].LegitimateAtRisk, a.Policies[0].Legitimate, tr.AtRisk, tr.Legit)
+			if a.Policies[0].LegitimateAtRisk != tr.AtRisk || a.Policies[0].Legitimate != tr.Legitimate {
+				t.Errorf("at risk %d of %d, want %d of %d", a.Policies[0].LegitimateAtRisk, a.Policies[0].Legitimate, tr.AtRisk, tr.Legitimate)
 			}
 			var days, sources uint64
 			for _, d := range a.Daily {

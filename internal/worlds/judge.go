@@ -89,6 +89,7 @@ func Judge(t *Truth, a Answer) *Judgement {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	var open uint64 // failing messages that nobody can tell the class of, and of which that was said
 	for _, name := range names {
 		s := t.Sources[name]
 		classes, seen := map[string]int{}, 0
@@ -115,6 +116,9 @@ func Judge(t *Truth, a Answer) *Judgement {
 				}
 			}
 		}
+		if slices.Contains(s.Also, Unknown) && classes[Unknown] > 0 {
+			open += s.Failing30
+		}
 		wrong := 0
 		for c, n := range classes {
 			if !right(c) {
@@ -126,7 +130,7 @@ func Judge(t *Truth, a Answer) *Judgement {
 		}
 	}
 	slices.SortFunc(j.Sure, func(x, y Stated) int { return strings.Compare(x.key(), y.key()) })
-	j.verdict(world, t, a)
+	j.verdict(world, t, a, open)
 	return j
 }
 
@@ -189,10 +193,11 @@ func (j *Judgement) count(s *Source, classes map[string]int, seen int, right fun
 	}
 }
 
-// verdict judges the answer as a whole.
-func (j *Judgement) verdict(world string, t *Truth, a Answer) {
+// verdict judges the answer as a whole. To wait is right, too, while a source
+// is open that nobody can tell the class of without asking.
+func (j *Judgement) verdict(world string, t *Truth, a Answer, open uint64) {
 	ready := a.Verdict == "ready"
-	if ready == t.Ready {
+	if ready == t.Ready || t.Ready && open > 0 && !within1000(open, t.Legitimate) {
 		j.Verdicts = 1
 	} else {
 		j.Missed = append(j.Missed, Miss{World: world, Text: fmt.Sprintf("verdict %s, at risk %d of %d, %v due; said %d of %d", a.Verdict, t.AtRisk, t.Legitimate, t.Due, a.AtRisk, a.Legitimate)})

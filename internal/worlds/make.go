@@ -151,13 +151,29 @@ func Make(seed uint64) *World {
 }
 
 // Compose makes a world of the shapes named, in that order. Most shapes need
-// "aligned/own" before them.
+// "aligned/own" before them. Names that begin with "condition/" set what holds
+// for the world as a whole: "condition/unsigned" (our servers do not sign),
+// "condition/strict" (strict alignment), "condition/long-spf",
+// "condition/forward" and "condition/no-forward" (whether honest names resolve
+// to their addresses). Unless named, the first three do not hold.
 func Compose(seed uint64, names ...string) (*World, error) {
 	b := newBuilder(seed)
 	b.kind = "company"
+	b.unsigned, b.strict, b.longSPF = false, false, false
 	for _, n := range names {
-		if err := b.add(n); err != nil {
-			return nil, err
+		switch n {
+		case "condition/unsigned":
+			b.unsigned = true
+		case "condition/strict":
+			b.strict = true
+		case "condition/long-spf":
+			b.longSPF = true
+		case "condition/forward", "condition/no-forward":
+			b.forward = n == "condition/forward"
+		default:
+			if err := b.add(n); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return b.finish(), nil

@@ -25,6 +25,7 @@ var spoofShapes = [...]shape{
 	{"spoof/hacked-server", 3, (*builder).addHackedServer},
 	{"spoof/hacked-account", 2, (*builder).addHackedAccount},
 	{"spoof/ipv6", 1, (*builder).addSpoofIPv6},
+	{"spoof/botnet-huge-forged-signature", 0, (*builder).addHugeForged}, // too large for every day
 }
 
 // attack is how much a spoofer sends on a day.
@@ -110,6 +111,25 @@ func (b *builder) addForgedSignature(name string) {
 	addrs := b.bots(b.crowd(), 0.5)
 	k := b.bare(b.domain).broken(b.domain, "s2026")
 	b.spoofs(name, addrs, pick(b, b.waves(b.attack()), b.daily(b.attack())), always(k))
+}
+
+// addHugeForged adds the same with thousands of hosts, some of them rented.
+func (b *builder) addHugeForged(name string) {
+	addrs, host := b.bots(3000, 0.3), b.vps()
+	for i := range 500 {
+		addrs = append(addrs, b.pool(1, func(int, netip.Addr) string { return "" })...)
+		b.named(addrs[3000+i], host(i, addrs[3000+i]))
+	}
+	own := b.bare(b.domain).broken(b.domain, "s2026")
+	b.chunks *= 10
+	b.spoofs(name, addrs, b.daily(b.scale*2), func() mail {
+		k := own
+		if b.chance(0.3) {
+			k.envelope, k.spf = fmt.Sprintf("x%d.example", b.r.IntN(50)), "fail"
+		}
+		return k
+	})
+	b.chunks /= 10
 }
 
 // addSubdomains adds a botnet that makes up sub-domains of ours.
@@ -201,7 +221,8 @@ func (b *builder) addRentedSlow(name string) {
 		k = mail{from: b.domain, envelope: d, spf: "pass"}
 	}
 	first := b.r.IntN(b.days - 20)
-	b.spoofs(name, addrs, amount(b.daily(max(3, b.attack()/8))).from(first), always(k))
+	s := b.spoofs(name, addrs, amount(b.daily(max(3, b.attack()/8))).from(first), always(k))
+	s.Also = []string{Unknown} // a small vendor on a rented server looks the same
 }
 
 // addRentedScattered adds rented servers without any authentication.
