@@ -3,6 +3,8 @@ package repair
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"sekimori/dns"
@@ -29,7 +31,8 @@ type Config struct {
 // Manager opens cases, proves them and carries them on. It may be used from
 // any goroutine.
 type Manager struct {
-	c Config
+	c  Config
+	mu sync.Mutex // one refresh at a time
 }
 
 // New returns a manager.
@@ -63,26 +66,9 @@ type Change struct {
 	Seen time.Time
 }
 
-// Set is not there yet.
-func (m *Manager) Set(ctx context.Context, id int64, ch Change) (store.Case, error) {
-	return store.Case{}, errors.ErrUnsupported
-}
-
 // Letter is not there yet.
 func (m *Manager) Letter(ctx context.Context, id int64) (Letter, error) {
 	return Letter{}, errors.ErrUnsupported
-}
-
-// Changes is what a refresh did.
-type Changes struct {
-	Opened   []store.Case `json:"opened"`
-	Proven   []store.Case `json:"proven"`
-	Reopened []store.Case `json:"reopened"`
-}
-
-// Refresh is not there yet.
-func (m *Manager) Refresh(ctx context.Context, a *advise.Advice) (Changes, error) {
-	return Changes{}, errors.ErrUnsupported
 }
 
 // Fixed returns the days from which on a domain's sources are said to be
@@ -91,50 +77,32 @@ func (m *Manager) Fixed(ctx context.Context, domain string) (map[string]store.Da
 	return m.c.Store.Fixed(ctx, domain)
 }
 
-// Reminder is one thing to remind somebody of.
-type Reminder struct {
-	Case store.Case
-	Kind ReminderKind
-	To   string // an address: the case's owner's, else its department's; "" for not known
-	Days int    // until Due, or since
+// Open opens a case about a source by hand, whatever its class, or returns the
+// one that there is. source is its ID or key. store.ErrNotFound says that the
+// domain's advice has no such source.
+func (m *Manager) Open(ctx context.Context, name domain.Name, source, by string) (store.Case, error) {
+	if m.c.Advisor == nil {
+		return store.Case{}, errors.New("repair: no advisor to find the source with")
+	}
+	a, _, err := m.c.Advisor.Cached(ctx, name, advise.Question{})
+	if err != nil {
+		return store.Case{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range a.Sources {
+		s := &a.Sources[i]
+		if s.ID != source && s.Key != source {
+			continue
+		}
+		if lumped(s.Key) {
+			return store.Case{}, fmt.Errorf("source %s: many sources in one line are no piece of work", s.Name)
+		}
+		assign, err := m.assignments(ctx, a.Domain)
+		if err != nil {
+			return store.Case{}, err
+		}
+		return m.open(ctx, a, s, by, nil, assign)
+	}
+	return store.Case{}, fmt.Errorf("source %.60q of %s: %w", source, name, store.ErrNotFound)
 }
-
-// ReminderKind says what a reminder is about.
-type ReminderKind string
-
-const (
-	DueSoon ReminderKind = "due-soon" // due within three days
-	Overdue ReminderKind = "overdue"  // said once a week
-	NoMail  ReminderKind = "no-mail"  // said to be fixed, but nothing was sent since, for two usual periods
-)
-
-// Due is not there yet.
-func (m *Manager) Due(ctx context.Context, now time.Time) ([]Reminder, error) { return nil, nil }
-
-// Reminded is not there yet.
-func (m *Manager) Reminded(ctx context.Context, sent []Reminder, at time.Time) error { return nil }
-
-// Board is all work at a glance.
-type Board struct {
-	Columns []Column `json:"columns"` // in the order of the states
-	Total   int64    `json:"total"`
-	Overdue int64    `json:"overdue"`
-}
-
-// Column is the cases of one state.
-type Column struct {
-	State store.CaseState `json:"state"`
-	Count int64           `json:"count"` // of all of them
-	Cases []store.Case    `json:"cases"` // the overdue first, then by the day they are due, then those with the most failing; at most 100
-}
-
-// Board is not there yet.
-func (m *Manager) Board(ctx context.Context, f store.CaseFilter) (Board, error) { return Board{}, nil }
-
-// Sent notes in a case's history that a letter about it was taken: how is a
-// format and a language, such as "mail, ja".
-func (m *Manager) Sent(ctx context.Context, id int64, how, by string) error { return nil }
-
-// Reassign gives a domain's cases the departments that its sources are
-// assigned to, as Refresh does.
-func (m *Manager) Reassign(ctx context.Context, domain string) error { return nil }

@@ -179,7 +179,7 @@ func TestDepartments(t *testing.T) {
 	if err != nil || got.Department != 0 || !got.Changed.After(c.Changed) {
 		t.Error(got, err)
 	}
-	if e, err := s.CaseEvents(ctx, c.ID); err != nil || len(e) != 1 || e[0].Kind != "department" || e[0].From != fmt.Sprint(events.ID) {
+	if e, err := s.CaseEvents(ctx, c.ID); err != nil || len(e) != 1 || e[0].Kind != "department" || e[0].From != events.Name {
 		t.Error(e, err)
 	}
 }

@@ -287,6 +287,12 @@ func (s *Store) Case(ctx context.Context, id int64) (Case, error) {
 	return c, none(err, "case", id)
 }
 
+// DomainCases returns a domain's cases in the order in which they were opened,
+// with their Facts. The most is 10,000.
+func (s *Store) DomainCases(ctx context.Context, domain string) ([]Case, error) {
+	return rowsOf(ctx, s, caseColumns("facts")+" WHERE domain = ? ORDER BY id LIMIT 10000", []any{fold(domain)}, func(r *sql.Rows) (Case, error) { return scanCase(r) })
+}
+
 // CaseEvents returns a case's history, the oldest line first.
 func (s *Store) CaseEvents(ctx context.Context, id int64) ([]CaseEvent, error) {
 	return rowsOf(ctx, s, "SELECT id, work, at, who, kind, before, after, text FROM work_event WHERE work = ? ORDER BY id", []any{id}, func(r *sql.Rows) (CaseEvent, error) {

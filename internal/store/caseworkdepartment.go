@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -76,16 +75,13 @@ func none(err error, what string, id int64) error {
 // ErrNotFound says that there is none with the number.
 func (s *Store) RemoveDepartment(ctx context.Context, id int64) error {
 	return s.saying(ctx, "remove a department", func(tx *sql.Tx) ([]string, error) {
-		r, err := tx.ExecContext(ctx, "DELETE FROM department WHERE id = ?", id)
-		if err != nil {
-			return nil, err
-		}
-		if n, err := r.RowsAffected(); err != nil || n == 0 {
-			return nil, errors.Join(err, none(sql.ErrNoRows, "department", id))
+		var name string
+		if err := tx.QueryRowContext(ctx, "DELETE FROM department WHERE id = ? RETURNING name", id).Scan(&name); err != nil {
+			return nil, none(err, "department", id)
 		}
 		at := micros(now())
-		_, err = tx.ExecContext(ctx, `INSERT INTO work_event (work, at, who, kind, before, after, text)
-			SELECT id, ?, '', 'department', ?, '', '' FROM work WHERE department = ?`, at, strconv.FormatInt(id, 10), id)
+		_, err := tx.ExecContext(ctx, `INSERT INTO work_event (work, at, who, kind, before, after, text)
+			SELECT id, ?, '', 'department', ?, '', '' FROM work WHERE department = ?`, at, name, id)
 		if err != nil {
 			return nil, err
 		}
