@@ -12,6 +12,7 @@
 package inventory
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -47,6 +48,7 @@ type Store interface {
 	AuthorNames(ctx context.Context, domain string, w store.Window, limit int, f func(store.AuthorTotals) error) (int64, error)
 	Names(ctx context.Context, domain string, f func(store.KnownName) error) error
 	NameFacts(ctx context.Context, domain string, f func(store.NameFact) error) error
+	NameFact(ctx context.Context, domain, name string) (store.NameFact, bool, error)
 	PutNameFacts(ctx context.Context, f []store.NameFact) error
 	PolicyHistory(ctx context.Context, domain string) ([]store.PolicySpan, error)
 	Observations(ctx context.Context, domain, kind string, limit int) ([]store.Observation, error)
@@ -68,8 +70,21 @@ type Config struct {
 	Concurrency int
 	// Budget bounds one call of Ask; 0 means no bound but ctx.
 	Budget time.Duration
-	// MaxNames bounds how many names Ask asks for; 0 means 200,000.
+	// MaxNames bounds how many names one call of Ask asks about; 0 means 200,000.
 	MaxNames int
+	// Tell hears how far Ask is, now and then; nil for nobody.
+	Tell func(Asked)
+}
+
+func (c Config) withDefaults() Config {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.Days = cmp.Or(max(c.Days, 0), 400)
+	c.MaxAge = cmp.Or(max(c.MaxAge, 0), 7*24*time.Hour)
+	c.Concurrency = cmp.Or(max(c.Concurrency, 0), 16)
+	c.MaxNames = cmp.Or(max(c.MaxNames, 0), 200_000)
+	return c
 }
 
 // Query narrows and pages an inventory. The zero value asks for the first 100 names.
@@ -154,6 +169,9 @@ type Record struct {
 // for each silent name.
 type Parent struct {
 	Record Record `json:"record"`
+	// Now is a record that loses nothing and can be published at once, where
+	// Record has to wait for First: it closes the names that do not exist.
+	Now *Record `json:"now,omitempty"`
 	// Covers counts the names that it closes: those that do not exist, and those
 	// without a record of their own that send nothing.
 	Covers int64 `json:"covers"`
@@ -172,9 +190,4 @@ type NoneClock struct {
 	Left    int       `json:"left"`    // days until a year is over; 0 when it is
 	Overdue bool      `json:"overdue"` // more than 365 days
 	From    string    `json:"from"`    // "reports" or "dns": who says since when
-}
-
-// Take joins what is known into an answer. It asks nobody; Ask does.
-func Take(ctx context.Context, c Config, domain string, q Query) (*Inventory, error) {
-	return &Inventory{Domain: domain, Counts: map[State]int64{}, Names: []Name{}, Notes: []explain.Step{}}, nil
 }

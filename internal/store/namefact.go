@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 )
 
@@ -58,4 +59,21 @@ func (s *Store) NameFacts(ctx context.Context, domain string, f func(NameFact) e
 		}
 	}
 	return rows.Err()
+}
+
+// NameFact returns the fact about one name, and whether there is one.
+func (s *Store) NameFact(ctx context.Context, domain, name string) (NameFact, bool, error) {
+	done, err := s.reading()
+	if err != nil {
+		return NameFact{}, false, err
+	}
+	defer done()
+	n := NameFact{Domain: domain, Name: name}
+	var looked int64
+	err = s.state.QueryRowContext(ctx, "SELECT looked, doc FROM name_fact WHERE domain = ? AND name = ?", domain, name).Scan(&looked, &n.Doc)
+	if errors.Is(err, sql.ErrNoRows) {
+		return n, false, nil
+	}
+	n.Looked = time.Unix(looked, 0).UTC()
+	return n, err == nil, err
 }

@@ -15,8 +15,8 @@ import (
 )
 
 // calm is for how many days of reports it must be quiet before the all-clear:
-// a bar that is crossed every other day is one alarm, not many.
-const calm = 3
+// a bar that is crossed every few days is one alarm, not many.
+const calm = 7
 
 // tripState is whether a domain's step should be taken back.
 type tripState struct {
@@ -67,7 +67,7 @@ func (w *Watcher) setTrip(ctx context.Context, name string, t tripState) error {
 }
 
 // Trigger takes a new answer about a domain. Where the bar of its StepBack is
-// crossed it gives the alarm, once; when it has been quiet for three days of
+// crossed it gives the alarm, once; when it has been quiet for a week of
 // reports, or the policy was taken back, it gives the all-clear. An answer that
 // is narrowed to a department says nothing about the domain and is left.
 //

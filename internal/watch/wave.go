@@ -143,7 +143,7 @@ func (w *Watcher) wavesOf(ctx context.Context, name string, begin store.Day) ([]
 	m, ok := w.waves[name]
 	w.mu.Unlock()
 	if !ok || m.version != version || m.begin > begin {
-		totals, err := w.c.Store.ClassDaily(ctx, name, store.Window{Begin: begin, End: newest + 1})
+		totals, err := w.c.Store.ClassDaily(ctx, name, store.Window{Begin: begin, End: newest})
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,191 @@
+package inventory
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"strings"
+
+	"sekimori/domain"
+	"sekimori/internal/store"
+)
+
+// item is one name with all that is stored about it.
+type item struct {
+	name    string
+	origins []string // sorted, each once
+	mail    store.AuthorTotals
+	fact    store.NameFact
+	known   bool // there is a fact
+}
+
+// legitimate counts the mail that somebody wanted to send: it passed, or is of
+// a source that is ours, or was forwarded.
+func (i *item) legitimate() uint64 {
+	return i.mail.Messages - min(i.mail.Failing, i.mail.Messages) + i.mail.Broken + i.mail.Forwarder + i.remainder()
+}
+
+// remainder is what fails of aligned sources.
+func (i *item) remainder() uint64 {
+	m := &i.mail
+	return m.Failing - min(m.Failing, m.Broken+m.Forwarder+m.Unknown+m.Spoof)
+}
+
+// forged reports whether the name is known from forged mail alone. Anybody can
+// make such names up; they are not asked about.
+func (i *item) forged() bool {
+	return len(i.origins) == 1 && i.origins[0] == FromReports && i.legitimate() == 0 && i.mail.Unknown == 0
+}
+
+// merged yields every known name of a domain, the domain itself among them, in
+// the order of their octets. It holds the author domains of the reports in
+// memory, which the store bounds, and of the rest one name at a time. yield's
+// error ends the walk and is returned.
+func merged(ctx context.Context, c Config, name domain.Name, w store.Window, yield func(*item) error) error {
+	authors, err := authorsOf(ctx, c, name, w)
+	if err != nil {
+		return err
+	}
+	known, stopKnown := pull(func(f func(store.KnownName) error) error { return c.Store.Names(ctx, name.String(), f) })
+	defer stopKnown()
+	facts, stopFacts := pull(func(f func(store.NameFact) error) error { return c.Store.NameFacts(ctx, name.String(), f) })
+	defer stopFacts()
+	k, haveKnown, err := known()
+	if err != nil {
+		return err
+	}
+	f, haveFact, err := facts()
+	if err != nil {
+		return err
+	}
+	root := name.String()
+	rootDone := false
+	for len(authors) > 0 || haveKnown || !rootDone {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		next := ""
+		for _, candidate := range []struct {
+			name string
+			ok   bool
+		}{{root, !rootDone}, {first(authors), len(authors) > 0}, {k.Name, haveKnown}} {
+			if candidate.ok && (next == "" || candidate.name < next) {
+				next = candidate.name
+			}
+		}
+		it := item{name: next}
+		rootDone = rootDone || next == root
+		if len(authors) > 0 && authors[0].Name == next {
+			it.mail = authors[0]
+			it.origins = append(it.origins, FromReports)
+			authors = authors[1:]
+		}
+		for haveKnown && k.Name == next {
+			it.origins = append(it.origins, k.Origin)
+			if k, haveKnown, err = known(); err != nil {
+				return err
+			}
+		}
+		slices.Sort(it.origins)
+		it.origins = slices.Compact(it.origins)
+		for haveFact && f.Name < next { // of a name that is not known any more
+			if f, haveFact, err = facts(); err != nil {
+				return err
+			}
+		}
+		if haveFact && f.Name == next {
+			it.fact, it.known = f, true
+		}
+		if err := yield(&it); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func first(a []store.AuthorTotals) string {
+	if len(a) == 0 {
+		return ""
+	}
+	return a[0].Name
+}
+
+// authorsOf reads the author domains of reports that are names below the domain,
+// in the order of their octets.
+func authorsOf(ctx context.Context, c Config, name domain.Name, w store.Window) ([]store.AuthorTotals, error) {
+	var out []store.AuthorTotals
+	_, err := c.Store.AuthorNames(ctx, name.String(), w, 0, func(a store.AuthorTotals) error {
+		n, err := domain.Parse(a.Name)
+		if err != nil || !n.IsSubdomainOf(name) {
+			return nil
+		}
+		a.Name = n.String()
+		out = append(out, a)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(out, func(a, b store.AuthorTotals) int { return strings.Compare(a.Name, b.Name) })
+	// Two spellings of one name.
+	kept := out[:0]
+	for _, a := range out {
+		if n := len(kept); n > 0 && kept[n-1].Name == a.Name {
+			kept[n-1] = join(kept[n-1], a)
+			continue
+		}
+		kept = append(kept, a)
+	}
+	return kept, nil
+}
+
+func join(a, b store.AuthorTotals) store.AuthorTotals {
+	a.Messages += b.Messages
+	a.Failing += b.Failing
+	a.Broken += b.Broken
+	a.Forwarder += b.Forwarder
+	a.Unknown += b.Unknown
+	a.Spoof += b.Spoof
+	a.FirstDay, a.LastDay, a.LastAligned = min(a.FirstDay, b.FirstDay), max(a.LastDay, b.LastDay), max(a.LastAligned, b.LastAligned)
+	a.Reporters = max(a.Reporters, b.Reporters)
+	return a
+}
+
+var errStop = errors.New("enough")
+
+// pull turns a walk that calls back into one that is asked for the next. stop
+// ends it; it must be called.
+func pull[T any](walk func(func(T) error) error) (next func() (T, bool, error), stop func()) {
+	var failure error
+	pulled, stop := iter.Pull(func(yield func(T) bool) {
+		err := walk(func(v T) error {
+			if !yield(v) {
+				return errStop
+			}
+			return nil
+		})
+		if !errors.Is(err, errStop) {
+			failure = err
+		}
+	})
+	return func() (T, bool, error) {
+		v, ok := pulled()
+		if !ok {
+			return v, false, failure
+		}
+		return v, true, nil
+	}, stop
+}
+
+// window is the days of reports that are looked at.
+func window(ctx context.Context, c Config, name domain.Name) (store.Window, error) {
+	newest, ok, err := c.Store.Newest(ctx, name.String())
+	if err != nil {
+		return store.Window{}, err
+	}
+	if !ok {
+		newest = store.DayOf(c.Now())
+	}
+	return store.Window{Begin: newest - store.Day(c.Days), End: newest}, nil
+}
