@@ -10,6 +10,7 @@ import (
 	"sekimori/dns"
 	"sekimori/domain"
 	"sekimori/internal/advise"
+	"sekimori/internal/sources"
 	"sekimori/internal/store"
 )
 
@@ -21,11 +22,12 @@ type Advisor interface {
 
 // Config is what a Manager works with. Store is wanted; the rest is optional.
 type Config struct {
-	Store    *store.Store
-	Advisor  Advisor      // for letters; nil: they tell of the last look
-	Resolver dns.Resolver // for the records as they are today; nil: as they were last observed
-	Contact  Contact      // who letters are from
-	Now      func() time.Time
+	Store     *store.Store
+	Advisor   Advisor            // for Open
+	Catalogue *sources.Catalogue // what vendors' customers have to change
+	Resolver  dns.Resolver       // for the records as they are today; nil: as they were last observed
+	Contact   Contact            // who letters are from
+	Now       func() time.Time
 }
 
 // Manager opens cases, proves them and carries them on. It may be used from
@@ -64,11 +66,6 @@ type Change struct {
 	By         string // who
 	// Seen is Case.Changed as the person saw it; zero: whatever it is now.
 	Seen time.Time
-}
-
-// Letter is not there yet.
-func (m *Manager) Letter(ctx context.Context, id int64) (Letter, error) {
-	return Letter{}, errors.ErrUnsupported
 }
 
 // Fixed returns the days from which on a domain's sources are said to be
