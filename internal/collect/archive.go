@@ -93,16 +93,16 @@ func (o *opener) spawnEntry(ctx context.Context, in *entry, b []byte, fail func(
 	return 0, nil
 }
 
-// failure keeps the first error of jobs that run beside each other.
-type failure struct{ p atomic.Pointer[error] }
+// firstError keeps the first error of jobs that run beside each other.
+type firstError struct{ p atomic.Pointer[error] }
 
-func (f *failure) set(err error) {
+func (f *firstError) set(err error) {
 	if err != nil {
 		f.p.CompareAndSwap(nil, &err)
 	}
 }
 
-func (f *failure) get() error {
+func (f *firstError) get() error {
 	if p := f.p.Load(); p != nil {
 		return *p
 	}
@@ -113,7 +113,7 @@ func (o *opener) tar(ctx context.Context, e *entry, br *bufio.Reader) (int, erro
 	tr := tar.NewReader(br)
 	seen := names{}
 	found, files := 0, 0
-	var failed failure
+	var failed firstError
 	for no := int64(1); ; no++ {
 		if err := failed.get(); err != nil {
 			return found, err
@@ -244,7 +244,7 @@ func (o *opener) zipBeside(ctx context.Context, e *entry, zr *zip.Reader) (int, 
 func (o *opener) zipEntries(ctx context.Context, e *entry, zr *zip.Reader, run func(func())) (int, error) {
 	seen := names{}
 	var found atomic.Int64
-	var failed failure
+	var failed firstError
 	files := 0
 	for i, f := range zr.File {
 		if err := failed.get(); err != nil {

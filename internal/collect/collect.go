@@ -1,4 +1,4 @@
-// Package collect brings DMARC aggregate reports in: it walks files, folders,
+// Package collect brings DMARC reports in: it walks files, folders,
 // maildirs, mboxes, archives and messages, opens what it finds by what it is,
 // not by how it is called, and hands each report to the store.
 //
@@ -117,6 +117,8 @@ type Importer struct {
 	Sink       Sink
 	Ledger     Ledger
 	Quarantine Quarantine
+	// Sightings keeps failure reports; nil sets them aside as what cannot be read.
+	Sightings Sightings
 	// DataDir is the data folder; tmp/ and quarantine/ in it are used.
 	DataDir string
 	Limits  Limits
@@ -136,7 +138,7 @@ type Importer struct {
 // New returns an Importer into the store with default limits.
 func New(s *store.Store) *Importer {
 	st := FromStore(s)
-	return &Importer{Sink: st, Ledger: st, Quarantine: st, DataDir: s.Dir()}
+	return &Importer{Sink: st, Ledger: st, Quarantine: st, Sightings: st, DataDir: s.Dir()}
 }
 
 func (im *Importer) workers() int {
@@ -164,6 +166,7 @@ type Progress struct {
 	Rows       int64 // committed
 	Duplicates int64
 	Rejected   int64
+	Failures   int64  // failure reports committed, duplicates included
 	Path       string // a file being read
 	Done       bool   // the last call
 }
@@ -177,6 +180,10 @@ type Result struct {
 	Messages   uint64     `json:"messages"`   // of the accepted reports
 	Duplicates int64      `json:"duplicates"` // reports that were there already
 	Rejected   []Rejected `json:"rejected"`   // sorted by path; never nil in a Result returned
+	// FailureReports are those on single messages, and FailureDuplicates those of
+	// them that were there already. They are in none of the figures above.
+	FailureReports    int64 `json:"failure_reports"`
+	FailureDuplicates int64 `json:"failure_duplicates"`
 }
 
 // Rejected is an input, or a part of one, that could not be read.

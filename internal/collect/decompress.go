@@ -82,8 +82,18 @@ const (
 
 // pools keep decompressors and buffers for the next entry.
 type pools struct {
-	buffers, gzips, deflates, zstds sync.Pool
+	buffers, gzips, deflates, zstds, heads sync.Pool
 }
+
+// head is memory for the beginning of a message.
+func (p *pools) head() []byte {
+	if b, ok := p.heads.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return nil
+}
+
+func (p *pools) freeHead(b []byte) { p.heads.Put(&b) }
 
 func (p *pools) buffer(r io.Reader) *bufio.Reader {
 	b, ok := p.buffers.Get().(*bufio.Reader)

@@ -24,6 +24,8 @@ type waiting struct {
 	in   *store.Incoming
 	task *task
 	free func() // gives back the report's memory
+	// sighting is a failure report instead; in and free are nil then.
+	sighting *store.Sighting
 }
 
 // group gathers small reports and commits them together, on one goroutine.
@@ -47,7 +49,17 @@ func newGroup(r *run) *group {
 }
 
 func (w waiting) bytes() int64 {
+	if w.in == nil {
+		return 1024
+	}
 	return int64(w.in.Rows.Size()) + int64(len(w.in.Raw.Bytes)) + 1024
+}
+
+func (w waiting) rows() int {
+	if w.in == nil {
+		return 0
+	}
+	return w.in.Rows.Len()
 }
 
 // add hands a report over. It waits while too much is waiting already.
@@ -65,7 +77,7 @@ func (g *group) add(ctx context.Context, w waiting) error {
 		g.first = g.last
 	}
 	g.queue = append(g.queue, w)
-	g.rows += w.in.Rows.Len()
+	g.rows += w.rows()
 	g.bytes += w.bytes()
 	if len(g.queue) == 1 || g.full() {
 		g.poke()
@@ -138,7 +150,7 @@ func (g *group) wait(ctx context.Context, empty bool) {
 func (g *group) take() []waiting {
 	n, rows, bytes := 0, 0, int64(0)
 	for n < len(g.queue) && n < groupReports && rows < groupRows && bytes < groupBytes {
-		rows += g.queue[n].in.Rows.Len()
+		rows += g.queue[n].rows()
 		bytes += g.queue[n].bytes()
 		n++
 	}
@@ -152,6 +164,28 @@ func (g *group) take() []waiting {
 }
 
 func (g *group) commit(ctx context.Context, batch []waiting) {
+	var reports, sightings []waiting
+	for _, w := range batch {
+		if w.sighting != nil {
+			sightings = append(sightings, w)
+		} else {
+			reports = append(reports, w)
+		}
+	}
+	if len(reports) > 0 {
+		if err := g.commitReports(ctx, reports); err != nil {
+			g.run.abort(err)
+			return
+		}
+	}
+	if len(sightings) > 0 {
+		if err := g.commitSightings(ctx, sightings); err != nil {
+			g.run.abort(err)
+		}
+	}
+}
+
+func (g *group) commitReports(ctx context.Context, batch []waiting) error {
 	in := make([]*store.Incoming, len(batch))
 	for i, w := range batch {
 		in[i] = w.in
@@ -161,10 +195,10 @@ func (g *group) commit(ctx context.Context, batch []waiting) {
 		w.free()
 	}
 	if err != nil {
-		g.run.abort(err)
-		return
+		return err
 	}
 	for i, w := range batch {
 		w.task.stored(out[i])
 	}
+	return nil
 }

@@ -272,6 +272,7 @@ func (r *run) file(in found) {
 			r.reports.Add(done.Reports)
 			r.rowsDone.Add(done.Rows)
 			r.duplicates.Add(done.Duplicates)
+			r.failures.Add(done.FailureReports + done.FailureDuplicates)
 			r.rejected.Add(int64(len(done.Rejected)))
 			r.count(in.root, done)
 			return
@@ -343,6 +344,8 @@ func (r *run) count(root root, f store.FileResult) {
 	r.res.Rows += f.Rows
 	r.res.Messages = addMessages(r.res.Messages, f.Messages)
 	r.res.Duplicates += f.Duplicates
+	r.res.FailureReports += f.FailureReports
+	r.res.FailureDuplicates += f.FailureDuplicates
 	r.list(root, f.Rejected)
 }
 

@@ -150,7 +150,7 @@ func TestUnreadable(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	b, err := json.Marshal(emptyResult())
-	if err != nil || string(b) != `{"files":0,"reports":0,"rows":0,"messages":0,"duplicates":0,"rejected":[]}` {
+	if err != nil || string(b) != `{"files":0,"reports":0,"rows":0,"messages":0,"duplicates":0,"rejected":[],"failure_reports":0,"failure_duplicates":0}` {
 		t.Errorf("%s, %v", b, err)
 	}
 	b, _ = json.Marshal(Rejected{"a", "b", "c"})

@@ -25,6 +25,7 @@ type mailState struct {
 	tls     bool     // application/tlsrpt+json, +gzip
 	bounce  bool     // message/delivery-status
 	subject string
+	refused error // why a failure report was not taken
 }
 
 // add notes that a part could not be read.
@@ -56,6 +57,8 @@ func (m *mailState) verdict(found int) error {
 		return errors.New(strings.Join(m.errs, "; "))
 	case found > 0:
 		return nil
+	case m.refused != nil:
+		return m.refused
 	case m.failure:
 		return errors.New("a failure report on one message (RFC 9991), not an aggregate report")
 	case m.tls:
@@ -75,7 +78,9 @@ func (o *opener) mail(ctx context.Context, e *entry, br *bufio.Reader) (int, err
 	seen := names{}
 	found := 0
 	no := int64(0)
-	err := message.Walk(&contextReader{ctx, br}, o.limits.Message, func(p *message.Part) error {
+	head := &headKeeper{r: &contextReader{ctx, br}, buf: o.pools.head()}
+	defer func() { o.pools.freeHead(head.buf) }()
+	err := message.Walk(head, o.limits.Message, func(p *message.Part) error {
 		if no++; no == 1 {
 			m.subject = message.DecodeWords(p.Message.Get("Subject"))
 		}
@@ -102,6 +107,20 @@ func (o *opener) mail(ctx context.Context, e *entry, br *bufio.Reader) (int, err
 		return found, fatal(ctx.Err())
 	case err != nil:
 		m.add("", err)
+	}
+	if found == 0 && len(m.errs) == 0 && (m.failure || !m.tls && !m.bounce) {
+		rep, err := failureReport(head.buf, o.limits.Message)
+		if err == nil {
+			if err = o.visit.failure(ctx, e.member, &rep); err == nil {
+				return 1, nil
+			}
+			if isFatal(err) {
+				return found, err
+			}
+		}
+		if !errors.Is(err, errNoFailureReport) {
+			m.refused = err
+		}
 	}
 	verdict := m.verdict(found)
 	if e.mail != nil && verdict != nil { // a message within a message

@@ -14,7 +14,7 @@ import (
 // (mboxrd). Each message stands for itself.
 func (o *opener) mbox(ctx context.Context, e *entry, br *bufio.Reader) (int, error) {
 	found := 0
-	var failed failure
+	var failed firstError
 	sp := o.scratch.spool()
 	defer func() { sp.close() }()
 	bw := bufio.NewWriterSize(sp, bufferSize) // lines are short

@@ -9,6 +9,7 @@ import (
 
 	"sekimori/internal/store"
 	"sekimori/message"
+	"sekimori/report/failure"
 )
 
 // document is one XML document that may be a report.
@@ -53,6 +54,9 @@ type visitor interface {
 	// report reads a document. A fatal error ends everything; any other says
 	// why the document was refused.
 	report(ctx context.Context, d *document) error
+	// failure takes a failure report. A fatal error ends everything; any other
+	// says why the report was refused.
+	failure(ctx context.Context, member string, rep *failure.Report) error
 	// reject keeps an entry that could not be read. keep writes a copy of the
 	// entry; where it is nil the input file stands for it.
 	reject(ctx context.Context, member string, reason error, keep func(io.Writer) error) error

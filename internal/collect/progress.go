@@ -19,6 +19,7 @@ type progress struct {
 	rowsDone   atomic.Int64
 	duplicates atomic.Int64
 	rejected   atomic.Int64
+	failures   atomic.Int64
 	current    atomic.Pointer[found]
 }
 
@@ -79,7 +80,7 @@ func (r *run) snapshot(done bool) Progress {
 		Files: r.filesDone.Load(), FilesTotal: r.filesFound.Load(),
 		Bytes: r.read.Load(), BytesTotal: r.bytesFound.Load(), Counting: !r.counted.Load(),
 		Reports: r.reports.Load(), Rows: r.rowsDone.Load(),
-		Duplicates: r.duplicates.Load(), Rejected: r.rejected.Load(), Done: done,
+		Duplicates: r.duplicates.Load(), Rejected: r.rejected.Load(), Failures: r.failures.Load(), Done: done,
 	}
 	p.FilesTotal = max(p.FilesTotal, p.Files)
 	p.BytesTotal = max(p.BytesTotal, p.Bytes)

@@ -169,7 +169,7 @@ func (t *task) stream(p *parser, st Stream, first *store.Rows) (aggregate.Report
 	for _, c := range chunks {
 		spare <- c
 	}
-	var failed failure
+	var failed firstError
 	var appending sync.WaitGroup
 	appending.Add(1)
 	go func() {

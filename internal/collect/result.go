@@ -7,6 +7,8 @@ func (r *Result) Add(o Result) {
 	r.Rows += o.Rows
 	r.Messages = addMessages(r.Messages, o.Messages)
 	r.Duplicates += o.Duplicates
+	r.FailureReports += o.FailureReports
+	r.FailureDuplicates += o.FailureDuplicates
 	r.Rejected = append(r.Rejected, o.Rejected...)
 	if r.Rejected == nil {
 		r.Rejected = []Rejected{}

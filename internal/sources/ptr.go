@@ -57,11 +57,12 @@ type Found struct {
 	// lower case; an entry without names is an address that has none. An
 	// address that could not be looked up has no entry.
 	Names map[netip.Addr][]string
-	// Confirmed holds those of Names that lead back to their address, and Denied
-	// those that do not: whoever runs the reverse zone of an address can write any
-	// name into it, and only the name's own zone can agree. Of a name in neither
-	// it is not known: it was not asked for, or the DNS did not answer.
-	Confirmed, Denied map[netip.Addr][]string
+	// Confirmed holds those of Names that lead back to their address, Denied those
+	// that lead to other addresses, and Absent those that lead nowhere: whoever
+	// runs the reverse zone of an address can write any name into it, and only the
+	// name's own zone can agree. Many an honest host's name leads nowhere. Of a
+	// name in none it is not known: it was not asked for, or the DNS did not answer.
+	Confirmed, Denied, Absent map[netip.Addr][]string
 	// Unconfirmed counts the addresses that have a name which matters, and none of
 	// which it is known whether it leads back.
 	Unconfirmed int
@@ -79,7 +80,7 @@ type Found struct {
 // first, within the budget. A name that is out of date is better than none. An
 // error is one of the cache; what is found is returned beside it.
 func (f *Finder) Names(ctx context.Context, addrs []netip.Addr) (Found, error) {
-	out := Found{Names: make(map[netip.Addr][]string, len(addrs)), Confirmed: map[netip.Addr][]string{}, Denied: map[netip.Addr][]string{}}
+	out := Found{Names: make(map[netip.Addr][]string, len(addrs)), Confirmed: map[netip.Addr][]string{}, Denied: map[netip.Addr][]string{}, Absent: map[netip.Addr][]string{}}
 	now := time.Now
 	if f.Now != nil {
 		now = f.Now
@@ -121,7 +122,10 @@ func (f *Finder) Names(ctx context.Context, addrs []netip.Addr) (Found, error) {
 		if len(p.Denied) > 0 {
 			out.Denied[a] = p.Denied
 		}
-		if f.Confirm && len(p.Confirmed) == 0 && len(p.Names) > 0 && len(f.mattering(p)) > len(p.Denied) {
+		if len(p.Absent) > 0 {
+			out.Absent[a] = p.Absent
+		}
+		if f.Confirm && len(p.Confirmed) == 0 && len(p.Names) > 0 && len(f.mattering(p)) > len(p.Denied)+len(p.Absent) {
 			out.Unconfirmed++
 		}
 	}
@@ -251,7 +255,7 @@ func (f *Finder) lookup(ctx context.Context, a netip.Addr, before store.PTR, now
 		if len(p.Names) == 0 {
 			p.Status, keep = store.PTRNone, keepNone
 		} else if slices.Equal(p.Names, before.Names) {
-			p.Confirmed, p.Denied, p.CheckAgain = before.Confirmed, before.Denied, before.CheckAgain
+			p.Confirmed, p.Denied, p.Absent, p.CheckAgain = before.Confirmed, before.Denied, before.Absent, before.CheckAgain
 		}
 	case errors.Is(err, dns.ErrNameNotFound), errors.Is(err, dns.ErrNoData):
 		p.Status, keep = store.PTRNone, keepNone
@@ -298,7 +302,7 @@ func (f *Finder) confirm(ctx context.Context, p store.PTR, now func() time.Time)
 		kind = dns.AAAA
 	}
 	keep, how := keepFound, answered
-	p.Confirmed, p.Denied = nil, nil
+	p.Confirmed, p.Denied, p.Absent = nil, nil, nil
 	for _, name := range f.mattering(p) {
 		ans, err := f.Resolver.Lookup(ctx, name, kind)
 		switch {
@@ -307,8 +311,11 @@ func (f *Finder) confirm(ctx context.Context, p store.PTR, now func() time.Time)
 			return err == nil && a.Unmap() == p.Addr.Unmap()
 		}):
 			p.Confirmed = append(p.Confirmed, name)
-		case err == nil, errors.Is(err, dns.ErrNameNotFound), errors.Is(err, dns.ErrNoData):
+		case err == nil && len(ans.Records) > 0:
 			p.Denied = append(p.Denied, name)
+			keep = min(keep, keepNone)
+		case err == nil, errors.Is(err, dns.ErrNameNotFound), errors.Is(err, dns.ErrNoData):
+			p.Absent = append(p.Absent, name)
 			keep = min(keep, keepNone)
 		case ctx.Err() != nil:
 			return p, ended

@@ -173,3 +173,102 @@ func TestNamesCacheFails(t *testing.T) {
 		t.Errorf("nothing at all: %+v, %v", got, err)
 	}
 }
+
+// confirming is a resolver of names and their addresses.
+type confirming struct {
+	mu    sync.Mutex
+	asked []string
+	ptr   map[string][]string
+	addrs map[string][]string // nil: the DNS does not answer
+}
+
+func (c *confirming) Lookup(_ context.Context, name string, t dns.Type) (dns.Answer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = append(c.asked, string(t)+" "+name)
+	if t == dns.PTR {
+		if n, ok := c.ptr[name]; ok {
+			return dns.Answer{Records: n}, nil
+		}
+		return dns.Answer{}, dns.ErrNameNotFound
+	}
+	a, ok := c.addrs[name]
+	switch {
+	case !ok:
+		return dns.Answer{}, fmt.Errorf("x: %w", dns.ErrNoData)
+	case a == nil:
+		return dns.Answer{}, fmt.Errorf("x: %w", dns.ErrTemporary)
+	}
+	return dns.Answer{Records: a}, nil
+}
+
+func TestNamesConfirmed(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	c := &names{m: map[netip.Addr]store.PTR{}}
+	r := &confirming{
+		ptr: map[string][]string{
+			"1.0.0.192.in-addr.arpa.": {"mx.example."},
+			"2.0.0.192.in-addr.arpa.": {"mx.bank.example."}, // somebody else's name
+			"3.0.0.192.in-addr.arpa.": {"nowhere.example."},
+			"4.0.0.192.in-addr.arpa.": {"slow.example."},
+			"5.0.0.192.in-addr.arpa.": {"192-0-0-5.dyn.isp.example."}, // does not matter
+			"6.0.0.192.in-addr.arpa.": {"a.example.", "b.example.", "c.example.", "d.example."},
+			"8.0.0.192.in-addr.arpa.": {"192-0-0-8.ours.example."}, // numbered, but ours
+			"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.": {"mx6.example."},
+		},
+		addrs: map[string][]string{
+			"mx.example": {"198.51.100.1", "192.0.0.1"}, "mx.bank.example": {"198.51.100.2"}, "slow.example": nil,
+			"d.example": {"192.0.0.6"}, "192-0-0-8.ours.example": {"192.0.0.8"}, "mx6.example": {"2001:db8::1"},
+		},
+	}
+	list := append(addrs(8), netip.MustParseAddr("2001:db8::1"))
+	f := Finder{Cache: c, Resolver: r, Now: func() time.Time { return now }, Concurrency: 1, Confirm: true, Ours: "ours.example"}
+	check := func(f *Finder, unconfirmed int) {
+		t.Helper()
+		got, err := f.Names(context.Background(), list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := func(i int) netip.Addr { return list[i-1] }
+		want := Found{
+			Confirmed: map[netip.Addr][]string{a(1): {"mx.example"}, a(8): {"192-0-0-8.ours.example"}, a(9): {"mx6.example"}},
+			Denied:    map[netip.Addr][]string{a(2): {"mx.bank.example"}},
+			Absent:    map[netip.Addr][]string{a(3): {"nowhere.example"}, a(6): {"a.example", "b.example", "c.example"}}, // three at most
+		}
+		if !reflect.DeepEqual(got.Confirmed, want.Confirmed) || !reflect.DeepEqual(got.Denied, want.Denied) || !reflect.DeepEqual(got.Absent, want.Absent) ||
+			got.Unconfirmed != unconfirmed || got.Missing != 0 {
+			t.Errorf("%+v", got)
+		}
+	}
+	check(&f, 1) // slow.example
+	asked := len(r.asked)
+	check(&f, 1)
+	if len(r.asked) != asked {
+		t.Errorf("asked again: %q", r.asked[asked:])
+	}
+	// What the DNS did not answer is asked again after two hours; nothing else.
+	now = now.Add(3 * time.Hour)
+	r.addrs["slow.example"] = []string{"192.0.0.4"}
+	if got, _ := f.Names(context.Background(), list); len(got.Confirmed) != 4 || got.Unconfirmed != 0 || len(r.asked) != asked+1 {
+		t.Errorf("%v, asked %q", got.Confirmed, r.asked[asked:])
+	}
+	// Without a resolver what was kept counts.
+	if got, _ := (&Finder{Cache: c, Confirm: true}).Names(context.Background(), list); len(got.Confirmed) != 4 || len(got.Denied) != 1 {
+		t.Errorf("without a resolver: %+v", got)
+	}
+	// A name that stays the same stays confirmed; when the DNS fails, the old name
+	// is better than none.
+	now = now.Add(31 * 24 * time.Hour)
+	down := &resolver{f: func(_ context.Context, name string) (dns.Answer, error) {
+		if name == "2.0.0.192.in-addr.arpa." {
+			return dns.Answer{Records: []string{"mx.bank.example."}}, nil
+		}
+		return dns.Answer{}, dns.ErrTemporary
+	}}
+	g := Finder{Cache: c, Resolver: down, Now: func() time.Time { return now }, Concurrency: 1}
+	for range 2 {
+		if got, _ := g.Names(context.Background(), list); got.Missing != 0 || got.Names[list[0]][0] != "mx.example" || len(got.Confirmed) != 4 {
+			t.Errorf("the DNS fails: %+v", got)
+		}
+	}
+}

@@ -223,11 +223,12 @@ type PTR struct {
 	Status  PTRStatus
 	Looked  time.Time
 	Expires time.Time
-	// Confirmed are those of Names that lead back to the address, and Denied
-	// those that do not; of a name in neither it is not known. Until CheckAgain
-	// they hold; the zero time says that nobody has looked.
-	Confirmed, Denied []string
-	CheckAgain        time.Time
+	// Confirmed are those of Names that lead back to the address, Denied those
+	// that lead elsewhere, and Absent those that lead nowhere; of a name in none
+	// of them it is not known. Until CheckAgain they hold; the zero time says that
+	// nobody has looked.
+	Confirmed, Denied, Absent []string
+	CheckAgain                time.Time
 }
 
 // CachedAdvice is an answer kept by advise. Question says what was asked, in

@@ -2,7 +2,7 @@ package store
 
 // sightingSchema is what the SQLite file gained for evidence beside the
 // aggregate reports. ptr.confirmed and denied hold names of ptr.names, one a
-// line; checked is when they are to be looked up again, 0 for never looked up.
+// line; in the latter those that lead nowhere begin with "!". checked is when they are to be looked up again, 0 for never looked up.
 //
 // sighting has a row for each failure report. hash tells reports apart; origin
 // is a hash of where one came from, so that an interrupted import knows its own

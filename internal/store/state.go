@@ -96,7 +96,14 @@ func (s *Store) PTRs(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]PT
 			}
 			p.Addr, _ = netip.AddrFromSlice(addr)
 			p.Looked, p.Expires = time.Unix(looked, 0).UTC(), time.Unix(expires, 0).UTC()
-			p.Names, p.Confirmed, p.Denied = lines(names), lines(confirmed), lines(denied)
+			p.Names, p.Confirmed = lines(names), lines(confirmed)
+			for _, n := range lines(denied) {
+				if absent, ok := strings.CutPrefix(n, absentMark); ok {
+					p.Absent = append(p.Absent, absent)
+				} else {
+					p.Denied = append(p.Denied, n)
+				}
+			}
 			if checked != 0 {
 				p.CheckAgain = time.Unix(checked, 0).UTC()
 			}
@@ -124,12 +131,19 @@ func (s *Store) PutPTRs(ctx context.Context, p []PTR) error {
 			if !e.Addr.IsValid() {
 				continue
 			}
+			var denied strings.Builder
+			for _, n := range e.Denied {
+				denied.WriteString("\n" + n)
+			}
+			for _, n := range e.Absent {
+				denied.WriteString("\n" + absentMark + n)
+			}
 			var checked int64
 			if !e.CheckAgain.IsZero() {
 				checked = e.CheckAgain.Unix()
 			}
 			if _, err := st.ExecContext(ctx, e.Addr.Unmap().AsSlice(), strings.Join(e.Names, "\n"), string(e.Status), e.Looked.Unix(), e.Expires.Unix(),
-				strings.Join(e.Confirmed, "\n"), strings.Join(e.Denied, "\n"), checked); err != nil {
+				strings.Join(e.Confirmed, "\n"), strings.TrimPrefix(denied.String(), "\n"), checked); err != nil {
 				return err
 			}
 		}
@@ -146,6 +160,10 @@ func (s *Store) PutPTRs(ctx context.Context, p []PTR) error {
 		return err
 	})
 }
+
+// absentMark stands before those names of ptr.denied that lead nowhere. No host
+// name begins so.
+const absentMark = "!"
 
 // lines takes a list of names apart; none is nil.
 func lines(s string) []string {
