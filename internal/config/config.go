@@ -28,6 +28,11 @@ type Config struct {
 	Gateway Gateway
 	Sign    []gateway.Key // files are resolved against the configuration's folder
 	Reports Reports
+	Advise  Advise
+	Alerts  Alerts
+	Letters Letters
+	// Reminders has people reminded by mail of what is due, or was.
+	Reminders bool
 	// Warnings are what can be right but seldom is.
 	Warnings []Problem
 }
@@ -113,13 +118,21 @@ func Parse(name string, text []byte) (Config, error) {
 
 func (r *reader) config(text []byte) (Config, error) {
 	c := Default()
+	var remindersAt *node
 	if root := r.document(text); root != nil {
 		r.mapping(root, "", section{
-			"gateway": func(n *node) { r.gateway(n, &c.Gateway) },
-			"sign":    func(n *node) { r.sign(n, &c.Sign) },
-			"reports": func(n *node) { r.reports(n, &c) },
+			"gateway":   func(n *node) { r.gateway(n, &c.Gateway) },
+			"sign":      func(n *node) { r.sign(n, &c.Sign) },
+			"reports":   func(n *node) { r.reports(n, &c) },
+			"advise":    func(n *node) { r.advise(n, &c.Advise) },
+			"alerts":    func(n *node) { r.alerts(n, &c.Alerts) },
+			"letters":   func(n *node) { r.letters(n, &c.Letters) },
+			"reminders": func(n *node) { remindersAt = n; r.flag(n, &c.Reminders) },
 		})
 		r.unsigned(&c)
+		if c.Reminders && c.Alerts.From == "" && len(c.Alerts.Mail) == 0 && !r.wrong("alerts.from") && !r.wrong("alerts.mail") {
+			r.problem(remindersAt, "reminders are mails: add alerts.from, the address that they come from")
+		}
 	}
 	c.Warnings = r.warnings
 	return c, r.err()

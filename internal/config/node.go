@@ -207,7 +207,9 @@ var places = map[string]string{
 	"networks": "gateway", "bimi": "gateway", "keep": "gateway", "rules": "gateway", "days": "gateway.keep", "subjects": "gateway.keep",
 	"organization": "reports", "email": "reports", "contact": "reports", "smtp": "reports", "tls": "reports", "form": "reports",
 	"opt_out": "reports", "per_destination": "reports", "failure": "reports", "per_hour": "reports.failure",
+	"senders": "advise", "mail": "alerts", "webhook": "alerts", "secret": "alerts", "url": "alerts",
 	"gateway": "the top level", "sign": "the top level", "reports": "the top level",
+	"advise": "the top level", "alerts": "the top level", "letters": "the top level", "reminders": "the top level",
 }
 
 // unknown says what an unknown key was probably meant to be.
