@@ -98,6 +98,10 @@ func (s sentence) fill(l Lang, args explain.Args) string {
 			continue
 		}
 		v, ok := args[p.name]
+		// What has a name of its own in a language comes as name_ja or name_en beside.
+		if own, is := args[p.name+"_"+string(l)]; is && own != "" {
+			v, ok = own, true
+		}
 		if !ok {
 			b.WriteString("⟦" + p.name + "⟧")
 			continue

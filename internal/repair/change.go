@@ -147,6 +147,9 @@ func (p *plan) repairKey() {
 		domain = d.author
 	}
 	c := LetterChange{What: p.step("repair.change-dkim-repair", explain.Args{"selectors": d.dkimFails, "domain": domain}), Who: "owner"}
+	if len(d.dkimFails) == 0 {
+		c.What = p.step("repair.change-dkim-repair-unnamed", explain.Args{"domain": domain})
+	}
 	var missing []string
 	for _, s := range d.dkimFails[:min(len(d.dkimFails), selectorsListed)] {
 		name := s + "._domainkey." + domain
@@ -243,10 +246,11 @@ func (p *plan) spf() {
 		p.add(c)
 		return
 	}
-	if len(terms) == 0 {
-		terms, texts = []string{"ip4:<address>"}, []string{"…"}
-	}
 	c.What = p.step("repair.change-spf-addresses", explain.Args{"addresses": texts, "domain": target})
+	if len(terms) == 0 {
+		terms = []string{"ip4:<address>"}
+		c.What = p.step("repair.change-spf-servers", explain.Args{"domain": target})
+	}
 	if !p.all {
 		c.Hints = append(c.Hints, p.step("repair.hint-more-addresses", explain.Args{"n": int64(p.source.AddressCount)}))
 	}

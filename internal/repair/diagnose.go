@@ -175,8 +175,10 @@ func (d *diagnosis) wrong(s *advise.Source) []explain.Step {
 		add("repair.wrong-spf-no-record", explain.Args{"domain": d.spfOurs})
 	case d.spfOurs != "" && d.spfResult == "permerror":
 		add("repair.wrong-spf-broken", explain.Args{"domain": d.spfOurs})
+	case d.spfOurs != "" && len(addrs) > 0:
+		add("repair.wrong-spf-not-listed", explain.Args{"domain": d.spfOurs, "addresses": addrs})
 	case d.spfOurs != "":
-		add("repair.wrong-spf-not-listed", explain.Args{"domain": d.spfOurs, "addresses": addrs, "n": int64(s.AddressCount)})
+		add("repair.wrong-spf-fails", explain.Args{"domain": d.spfOurs})
 	case len(d.spfForeign) > 0:
 		add("repair.wrong-spf-other-domain", explain.Args{"domains": d.spfForeign, "domain": d.author})
 	case len(d.spfStrict) > 0:
@@ -185,8 +187,10 @@ func (d *diagnosis) wrong(s *advise.Source) []explain.Step {
 		add("repair.wrong-spf-missing", explain.Args{"domain": d.author})
 	}
 	switch {
-	case len(d.dkimFails) > 0 || d.dkimDomain != "":
+	case len(d.dkimFails) > 0:
 		add("repair.wrong-dkim-fails", explain.Args{"selectors": d.dkimFails, "domain": d.dkimDomain})
+	case d.dkimDomain != "":
+		add("repair.wrong-dkim-fails-unnamed", explain.Args{"domain": d.dkimDomain})
 	case len(d.dkimForeign) > 0:
 		add("repair.wrong-dkim-other-domain", explain.Args{"domains": d.dkimForeign, "domain": d.author})
 	case len(d.dkimStrict) > 0:
