@@ -236,6 +236,11 @@ func (p *catalogueParser) sender(n *yaml.Node) {
 	for _, w := range setup {
 		p.code(&s.Setup, w, at("setup"))
 	}
+	for _, code := range [...]string{"setup.add-include", "setup.include-subdomain"} {
+		if s.Include == "" && slices.Contains(s.Setup, code) {
+			p.problem(at("setup"), "sender %q is set up with an include, and has none", s.ID)
+		}
+	}
 	if how != "" {
 		var one []string
 		if p.code(&one, how, at("dkim_how")); len(one) == 1 {
