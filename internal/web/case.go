@@ -130,7 +130,7 @@ func (s *server) casePage(r *http.Request, p *page, v *caseView) error {
 	}
 	v.Events = eventLines(p, events, departments)
 	if s.Work.Letter != nil && s.Work.Repair != nil {
-		v.Letter = s.letterFor(r, p, c.ID, v.URL, "")
+		v.Letter = s.letterFor(r, p, c.ID, v.URL)
 	}
 	p.template, p.Nav, p.Data = "case", "work", v
 	p.Title = v.Title
@@ -212,8 +212,8 @@ func orNone(p *page, s string) string {
 }
 
 // letterFor makes the letter's view; what cannot be made is said on the page,
-// and logged. base is where its files are, rest what their addresses end in.
-func (s *server) letterFor(r *http.Request, p *page, id int64, base, rest string) *caseLetterView {
+// and logged. base is the address of the case.
+func (s *server) letterFor(r *http.Request, p *page, id int64, base string) *caseLetterView {
 	v := &caseLetterView{Lang: p.Lang}
 	if l, ok := locale.Parse(p.query.Get("letter")); ok {
 		v.Lang = l
@@ -222,7 +222,7 @@ func (s *server) letterFor(r *http.Request, p *page, id int64, base, rest string
 		v.Langs = append(v.Langs, letterLang{l.Lang, l.Name, p.with("letter", string(l.Lang), "said", "") + "#letter", l.Lang == v.Lang})
 	}
 	for _, f := range letterFormats {
-		v.Files = append(v.Files, letterFile{withQuery(base+"/letter", nil, "format", f.name, "letter", string(v.Lang)) + rest, "webwork.letter." + f.name})
+		v.Files = append(v.Files, letterFile{withQuery(base+"/letter", nil, "format", f.name, "letter", string(v.Lang)), "webwork.letter." + f.name})
 	}
 	var b bytes.Buffer
 	if err := s.Work.WriteLetter(r.Context(), &b, id, v.Lang, "text"); err != nil {

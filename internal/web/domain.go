@@ -40,6 +40,8 @@ type domainView struct {
 	History                          []store.PolicySpan
 	LadderList, HistoryList          *listing
 	ReportsURL                       string
+	Narrow                           *narrowing
+	Climb                            *climb
 }
 
 // staleness says up to when an answer knows the reports.
@@ -99,7 +101,10 @@ func (s *server) domain(w http.ResponseWriter, r *http.Request, p *page) error {
 	}
 	v := &domainView{Windows: p.windows(), Days: p.days()}
 	v.Name, v.Ascii = namesOf(name.String())
-	a, fresh, err := s.Advisor.Cached(ctx, name, advise.Question{Days: v.Days})
+	if v.Narrow, err = s.narrowed(r, p); err != nil {
+		return err
+	}
+	a, fresh, err := s.Advisor.Cached(ctx, name, advise.Question{Days: v.Days, Department: v.Narrow.department()})
 	if err != nil {
 		return err
 	}
@@ -143,13 +148,17 @@ func (s *server) domain(w http.ResponseWriter, r *http.Request, p *page) error {
 		v.Record = &nextRecord{"_dmarc." + name.String(), a.NextRecord}
 	}
 	v.Ladder = ladderOf(a)
-	asks := []string{"domain", name.String(), "days", itoa(v.Days), "lang", string(p.Lang)}
+	v.Climb = climbOf(p, name.String(), a, v.Days)
+	v.Climb.links(s, name.String(), v.Narrow)
+	asks := []string{"domain", name.String(), "days", itoa(v.Days), "department", v.Narrow.asked(), "lang", string(p.Lang)}
 	v.LadderList = downloads("web.ladder.title", "ladder", asks...)
 	v.HistoryList = downloads("web.history.title", "policies", "domain", name.String(), "lang", string(p.Lang))
 	v.Classes = classChart(p, "classes", name.String(), a.Window, a.Daily)
 	v.Classes.List = downloads("web.chart.classes", "daily", asks...)
-	v.Dispositions = dispositionChart(p, "dispositions", name.String(), a.Window, days)
-	v.Dispositions.List = downloads("web.chart.dispositions", "daily", asks...)
+	if v.Narrow.department() == 0 { // what receivers did is not known by department
+		v.Dispositions = dispositionChart(p, "dispositions", name.String(), a.Window, days)
+		v.Dispositions.List = downloads("web.chart.dispositions", "daily", asks...)
+	}
 	v.sources(p, name.String(), a, counts)
 	for i := len(history) - 1; i >= 0 && len(v.History) < 20; i-- { // newest first
 		v.History = append(v.History, history[i])
@@ -245,7 +254,7 @@ func (v *domainView) sources(p *page, name string, a *advise.Advice, counts map[
 		class = ""
 	}
 	v.List = p.list("web.sources.title", []string{"messages", "name", "class", "failing", "addresses", "last_day"}, "messages", "failing", "addresses", "last_day").
-		exports("sources", "domain", name, "days", itoa(v.Days), "class", class, "lang", string(p.Lang)).ordered("messages", "failing", "name", "class", "last_day")
+		exports("sources", "domain", name, "days", itoa(v.Days), "class", class, "department", v.Narrow.asked(), "lang", string(p.Lang)).ordered("messages", "failing", "name", "class", "last_day")
 	v.List.Fragment, v.List.SearchLabel = "sources", "web.search.source"
 	v.Filters = append(v.Filters, classFilter{Count: len(a.Sources), URL: v.List.url("class", "", "page", ""), Current: class == ""})
 	for _, c := range advise.Classes {
@@ -269,7 +278,7 @@ func (v *domainView) sources(p *page, name string, a *advise.Advice, counts map[
 		var c int
 		switch v.List.Sort {
 		case "name":
-			c = cmp.Compare(sourceName(p, x), sourceName(p, y))
+			c = cmp.Compare(shownName(p, x), shownName(p, y))
 		case "class":
 			c = cmp.Compare(rank[x.Class], rank[y.Class])
 		case "failing":
@@ -291,7 +300,7 @@ func (v *domainView) sources(p *page, name string, a *advise.Advice, counts map[
 	})
 	from, to := v.List.cut(len(kept))
 	for _, src := range kept[from:to] {
-		line := sourceLine{Source: *src, Name: sourceName(p, src), URL: sourceURL(name, src.ID, v.Days),
+		line := sourceLine{Source: *src, Name: shownName(p, src), URL: sourceURL(name, src.ID, v.Days),
 			Addresses: addressCount(src), First: src.FirstDay, Last: src.LastDay}
 		line.Under = under(p, src)
 		if len(src.Reasons) > 0 {
@@ -343,6 +352,6 @@ func matches(p *page, src *advise.Source, q string) bool {
 		return true
 	}
 	has := func(s string) bool { return strings.Contains(strings.ToLower(s), q) }
-	return has(sourceName(p, src)) || slices.ContainsFunc(src.Addresses, has) || slices.ContainsFunc(src.PTR, has) ||
+	return has(shownName(p, src)) || has(src.Department) || slices.ContainsFunc(src.Addresses, has) || slices.ContainsFunc(src.PTR, has) ||
 		slices.ContainsFunc(src.DKIM, has) || slices.ContainsFunc(src.SPF, has) || slices.ContainsFunc(src.HeaderFrom, has)
 }

@@ -50,10 +50,15 @@ func (m *meters) observe(r *http.Request, status int, took time.Duration) {
 		page = "overview"
 	case "domain":
 		page = "domain"
-		if strings.Contains(rest, "/source/") {
+		switch {
+		case strings.Contains(rest, "/source/"):
 			page = "source"
+		case strings.HasSuffix(rest, "/timeline"), strings.HasSuffix(rest, "/inventory"), strings.HasSuffix(rest, "/monthly"):
+			page = rest[strings.LastIndexByte(rest, '/')+1:]
 		}
-	case "reports", "survey", "gateway", "quarantine", "upload", "help", "api", "export", "assets", "healthz", "metrics", "preferences":
+	case "d":
+		page = "share"
+	case "work", "departments", "reports", "survey", "gateway", "quarantine", "upload", "help", "api", "export", "assets", "healthz", "metrics", "preferences":
 		page = first
 	}
 	m.seconds.WithLabelValues(page, strconv.Itoa(status)).Observe(took.Seconds())

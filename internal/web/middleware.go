@@ -46,17 +46,25 @@ func (s *server) watch(next http.Handler) http.Handler {
 				if v == http.ErrAbortHandler {
 					panic(v)
 				}
-				s.Logger.Error("page failed", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+				s.Logger.Error("page failed", "path", loggedPath(r), "panic", v, "stack", string(debug.Stack()))
 				if t.status == 0 {
 					s.page(func(http.ResponseWriter, *http.Request, *page) error { return errInternal }).ServeHTTP(t, r)
 				}
 			}
 			took := time.Since(began)
 			s.meters.observe(r, t.status, took)
-			s.Logger.Debug("request", "method", r.Method, "path", r.URL.Path, "status", t.status, "bytes", t.bytes, "took", took)
+			s.Logger.Debug("request", "method", r.Method, "path", loggedPath(r), "status", t.status, "bytes", t.bytes, "took", took)
 		}()
 		next.ServeHTTP(t, r)
 	})
+}
+
+// loggedPath is a request's path without what opens a shared part.
+func loggedPath(r *http.Request) string {
+	if strings.HasPrefix(r.URL.Path, "/d/") {
+		return "/d/…"
+	}
+	return r.URL.Path
 }
 
 // tally remembers an answer's status and size.

@@ -227,7 +227,7 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, p *page) {
 	p.Working = s.Work != nil
 	var b bytes.Buffer
 	if err := s.pages.execute(&b, p); err != nil {
-		s.Logger.Error("page could not be made", "path", r.URL.Path, "err", err)
+		s.Logger.Error("page could not be made", "path", loggedPath(r), "err", err)
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}
@@ -269,7 +269,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, p *page, err error
 		p.status, f.Code = http.StatusServiceUnavailable, "503"
 	default:
 		p.status, f.Code = http.StatusInternalServerError, "500"
-		s.Logger.Error("page failed", "path", r.URL.Path, "err", err)
+		s.Logger.Error("page failed", "path", loggedPath(r), "err", err)
 	}
 	p.template, p.Data, p.Crumbs, p.Nav = "error", f, nil, ""
 	p.Title = p.text("web.error." + f.Code)
@@ -325,7 +325,7 @@ func loadPages(a *assets) (pages, error) {
 	names := []string{"overview", "domain", "source", "reports", "report", "quarantine", "upload", "help", "error", "signin",
 		"surveys", "survey", "surveyby", "surveysector", "surveylist", "surveyproblems", "surveydomain", "surveyletter", "surveycompare", "surveymail",
 		"gateway", "gatewaymessages", "gatewaymessage", "gatewayreports",
-		"work", "case", "departments", "department", "timeline", "inventory", "monthly", "shared", "sharedcase", "sharedsource", "sharednone"}
+		"work", "case", "departments", "department", "timeline", "inventory", "monthly", "shared", "sharedsources", "sharedsource", "sharednone"}
 	for _, l := range locale.Langs {
 		base, err := template.New("base").Funcs(words(l, a)).ParseFS(own, "templates/layout.html", "templates/parts.html", "templates/surveyparts.html", "templates/gatewayparts.html", "templates/workparts.html")
 		if err != nil {

@@ -30,6 +30,7 @@ type sourceView struct {
 	Reporters                            []store.ReporterTotals
 	Envelopes                            []store.EnvelopeTotals
 	AuthList, ReporterList, EnvelopeList *listing
+	Whose                                *whoseView
 }
 
 type addressLine struct {
@@ -42,6 +43,12 @@ type addressLine struct {
 const shown = 50
 
 func (s *server) source(w http.ResponseWriter, r *http.Request, p *page) error {
+	return s.sourcePage(r, p, nil, "")
+}
+
+// sourcePage shows a source; typed is what of a form was not taken, and the
+// problem a code that says why.
+func (s *server) sourcePage(r *http.Request, p *page, typed *wordForm, problem string) error {
 	ctx := r.Context()
 	name, end, err := s.named(r)
 	if err != nil {
@@ -59,6 +66,15 @@ func (s *server) source(w http.ResponseWriter, r *http.Request, p *page) error {
 	}
 	src := &a.Sources[i]
 	v.Name, v.Class = sourceName(p, src), string(src.Class)
+	if v.Whose, err = s.whose(r, p, name.String(), src); err != nil {
+		return err
+	}
+	if v.Whose.Said != nil && v.Whose.Said.Name != "" {
+		v.Name = v.Whose.Said.Name
+	}
+	if typed != nil {
+		v.Whose.Form, v.Whose.Problem, v.Whose.Done = *typed, problem, ""
+	}
 	shownName, _ := namesOf(name.String())
 	v.Domain = shownName
 	v.From, v.To, v.First, v.Last = a.Window.Begin, a.Window.End-1, src.FirstDay, src.LastDay

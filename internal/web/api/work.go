@@ -9,10 +9,12 @@ import (
 	"time"
 	"unicode"
 
-	"sekimori/internal/advise"
+	"sekimori/domain"
+	"sekimori/internal/inventory"
 	"sekimori/internal/locale"
 	"sekimori/internal/repair"
 	"sekimori/internal/store"
+	"sekimori/internal/watch"
 )
 
 // WordStore keeps what people said about sources; *store.Store has it.
@@ -68,6 +70,12 @@ type Work struct {
 	Repair Repairer
 	// Letter writes a letter in a format of publish; nil: there are no letters.
 	Letter LetterWriter
+	// Timeline tells what happened to a domain; nil: there is no such page.
+	Timeline Timeline
+	// Inventory lists a domain's sub-domains; nil: there is no such page.
+	Inventory Inventory
+	// Monthly makes the report for the management; nil: there is none.
+	Monthly Monthly
 	// Now is the clock; nil for the system's.
 	Now func() time.Time
 }
@@ -82,6 +90,37 @@ type Repairer interface {
 
 // LetterWriter writes a letter: as "text", "mail" or "pdf".
 type LetterWriter func(w io.Writer, l repair.Letter, lang locale.Lang, format string) error
+
+// Timeline tells what happened to a domain, the newest first; *watch.Watcher
+// has it.
+type Timeline interface {
+	Timeline(ctx context.Context, name domain.Name, since time.Time) ([]watch.Entry, error)
+}
+
+// Inventory lists the sub-domains of a domain. Take asks nobody; Ask begins to
+// ask the DNS in the background about what is not known yet, and may do
+// nothing.
+type Inventory interface {
+	Take(ctx context.Context, name domain.Name, q inventory.Query) (*inventory.Inventory, error)
+	Load(ctx context.Context, name domain.Name, file string, r io.Reader) (inventory.Summary, error)
+	Ask(name domain.Name)
+}
+
+// Month is what a monthly report is about.
+type Month struct {
+	Domain     string
+	Month      string // YYYY-MM
+	Department int64  // 0 for the whole
+}
+
+// Monthly makes the monthly report for the management. Months lists the months
+// that have reports, the newest first. Figures is a document for JSON. Write
+// writes it in a format: "html" is a fragment for a page of ours, "pdf" a file.
+type Monthly interface {
+	Months(ctx context.Context, domain string) ([]string, error)
+	Figures(ctx context.Context, m Month) (any, error)
+	Write(ctx context.Context, w io.Writer, m Month, lang locale.Lang, format string) error
+}
 
 // WriteLetter writes the letter about a case.
 func (w *Work) WriteLetter(ctx context.Context, out io.Writer, id int64, lang locale.Lang, format string) error {
@@ -189,7 +228,3 @@ func (w *Work) DepartmentDomains(ctx context.Context, id int64) ([]string, error
 	slices.Sort(out)
 	return slices.Compact(out), nil
 }
-
-// SayableClasses are the classes that a person may say of a source; "" takes
-// an earlier word back.
-var SayableClasses = [...]advise.Class{advise.Aligned, advise.Broken, advise.Forwarder, advise.Spoof, ""}
