@@ -40,10 +40,12 @@ type Env struct {
 	Terminal bool // Err is a terminal: progress may be shown
 	Width    int  // columns of the terminal; 0 is unknown
 	Version  string
-	Now      func() time.Time // the clock of gateway and reports; nil is time.Now
+	Now      func() time.Time // the clock of gateway, reports and the work of fixing; nil is time.Now
+	User     string           // who is kept as having done something; "" is the system's user
 
 	shared  *store.Store // set in a job that was handed to the owner of its data folder
 	serving bool         // the owner of the folder is "serve"
+	site    *site        // what "serve" was configured with, for the jobs that it does for others
 }
 
 // LangOf returns the language that the environment asks for: Japanese where

@@ -77,7 +77,7 @@ func (e *Env) own(dir string, st *store.Store, work func(*store.Store) error) (e
 			lang = locale.English
 		}
 		return Run(ctx, Env{Args: j.Args, In: s.In, Out: s.Out, Err: s.Err, Dir: j.Dir,
-			Lang: lang, Terminal: j.Terminal, Width: j.Width, Version: e.Version, shared: st, serving: e.serving})
+			Lang: lang, Terminal: j.Terminal, Width: j.Width, Version: e.Version, User: j.User, shared: st, serving: e.serving, site: e.site})
 	})
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func (e *Env) own(dir string, st *store.Store, work func(*store.Store) error) (e
 }
 
 func (e *Env) job() handoff.Job {
-	return handoff.Job{Args: e.Args, Dir: e.Dir, Lang: string(e.Lang), Terminal: e.Terminal, Width: e.Width}
+	return handoff.Job{Args: e.Args, Dir: e.Dir, Lang: string(e.Lang), Terminal: e.Terminal, Width: e.Width, User: e.person()}
 }
 
 // stdin is the standard input, for a command that reads it. Others leave it

@@ -33,6 +33,7 @@ type Job struct {
 	Lang     string   `json:"lang"`     // "ja" or "en"
 	Terminal bool     `json:"terminal"` // the caller's stderr is a terminal
 	Width    int      `json:"width"`    // its columns; 0 is unknown
+	User     string   `json:"user"`     // the caller's name, which is kept with what it changes
 }
 
 // Streams are a job's input and outputs.

@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sekimori/dns"
+	"sekimori/internal/advise"
+	"sekimori/internal/config"
+	"sekimori/internal/repair"
+	"sekimori/internal/sources"
+	"sekimori/internal/store"
+)
+
+// site is what an installation knows beside its reports.
+type site struct {
+	config    config.Config
+	catalogue *sources.Catalogue
+	networks  *sources.Networks // nil for none
+}
+
+// siteFlags are --config, --senders and --networks.
+type siteFlags struct {
+	config, senders string
+	networks        []string
+}
+
+func addSiteFlags(cmd *cobra.Command, e *Env) *siteFlags {
+	f := &siteFlags{}
+	cmd.Flags().StringVar(&f.config, "config", "", e.text("workverb.flag.config", nil))
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
+	cmd.Flags().StringVar(&f.senders, "senders", "", e.text("workverb.flag.senders", nil))
+	_ = cmd.MarkFlagFilename("senders", "yaml", "yml")
+	cmd.Flags().StringArrayVar(&f.networks, "networks", nil, e.text("workverb.flag.networks", nil))
+	_ = cmd.MarkFlagFilename("networks", "mmdb", "csv", "txt")
+	return f
+}
+
+// open reads what the flags name. Without any it is what the process that owns
+// the data folder was configured with. close must be called in the end.
+func (f *siteFlags) open(e *Env) (s *site, close func(), err error) {
+	if f.config == "" && f.senders == "" && len(f.networks) == 0 && e.site != nil {
+		return e.site, func() {}, nil
+	}
+	c, err := e.readConfig(f.config)
+	if err != nil {
+		return nil, nil, err
+	}
+	if f.senders != "" {
+		c.Advise.Senders = e.path(f.senders)
+	}
+	if len(f.networks) > 0 {
+		c.Advise.Networks = nil
+		for _, n := range f.networks {
+			c.Advise.Networks = append(c.Advise.Networks, e.path(n))
+		}
+	}
+	return openSite(c)
+}
+
+// openSite opens the files that a configuration names.
+func openSite(c config.Config) (*site, func(), error) {
+	s := &site{config: c, catalogue: sources.DefaultCatalogue()}
+	if name := c.Advise.Senders; name != "" {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("list of senders: %w", err)
+		}
+		own, err := sources.ParseCatalogue(name, text)
+		if err != nil {
+			return nil, nil, err
+		}
+		s.catalogue = s.catalogue.With(own)
+	}
+	if len(c.Advise.Networks) == 0 {
+		return s, func() {}, nil
+	}
+	n, err := sources.OpenNetworks(c.Advise.Networks...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("table of networks: %w", err)
+	}
+	s.networks = n
+	return s, func() { n.Close() }, nil
+}
+
+// advisor answers with everything that the site knows.
+func (s *site) advisor(st *store.Store, resolver dns.Resolver, now func() time.Time) *advise.Advisor {
+	return advise.New(advise.Config{Store: st, Resolver: resolver, Now: now, Cases: st})
+}
+
+// contact is who letters are from.
+func (s *site) contact() repair.Contact {
+	c := repair.Contact{Name: s.config.Letters.Name, Address: s.config.Letters.Address, URL: s.config.Alerts.URL}
+	if c.Name == "" {
+		c.Name = s.config.Reports.Organization
+	}
+	if c.Address == "" && len(s.config.Alerts.Mail) > 0 {
+		c.Address = s.config.Alerts.Mail[0]
+	}
+	return c
+}
+
+// manager carries the work of fixing on.
+func (s *site) manager(st *store.Store, advisor repair.Advisor, resolver dns.Resolver, now func() time.Time) *repair.Manager {
+	return repair.New(repair.Config{Store: st, Advisor: advisor, Resolver: resolver, Contact: s.contact(), Now: now})
+}
+
+// person is who is kept as having done something, unless --by says otherwise:
+// the system's user, and behind sudo the one who called it.
+func (e *Env) person() string {
+	if e.User != "" {
+		return e.User
+	}
+	if os.Getuid() == 0 {
+		if name := os.Getenv("SUDO_USER"); name != "" {
+			return name
+		}
+	}
+	u, err := user.Current()
+	if err != nil {
+		return "?"
+	}
+	return u.Username
+}
+
+// byFlag adds --by.
+func byFlag(cmd *cobra.Command, e *Env) func() string {
+	by := cmd.Flags().String("by", "", e.text("workverb.flag.by", nil))
+	return func() string {
+		if s := strings.TrimSpace(*by); s != "" {
+			return s
+		}
+		return e.person()
+	}
+}
+
+// group is a verb that has verbs below it.
+func (e *Env) group(cmd *cobra.Command, verbs ...*cobra.Command) *cobra.Command {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError{fmt.Errorf("unknown verb %q%s", args[0], suggest(cmd, args[0])), cmd.CommandPath()}
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.AddCommand(verbs...)
+	e.asParent(cmd)
+	return cmd
+}
