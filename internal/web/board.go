@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"sekimori/internal/repair"
 	"sekimori/internal/store"
 	"sekimori/internal/web/api"
 )
@@ -13,8 +14,10 @@ import (
 var (
 	openStates   = [...]store.CaseState{store.CaseFound, store.CaseContacted, store.CaseRepair, store.CaseWaiting}
 	closedStates = [...]store.CaseState{store.CaseDone, store.CaseAccepted}
-	allStates    = append(openStates[:len(openStates):len(openStates)], closedStates[:]...)
 )
+
+// isState reports whether a token is a state of a case.
+func isState(st store.CaseState) bool { return slices.Contains(repair.States[:], st) }
 
 // boardCards is how many cases a column of the board shows; a link leads to
 // the list of all.
@@ -35,6 +38,7 @@ type boardView struct {
 	State        store.CaseState // the list of one state, "" for the board
 	Domains      []string
 	Departments  []departmentLink
+	Owners       []string
 	Columns      []boardColumn
 	Rest         []boardColumn // work that is over
 	List         *listing
@@ -131,7 +135,7 @@ func (s *server) board(w http.ResponseWriter, r *http.Request, p *page) error {
 	if v.Narrow != nil {
 		v.Departments = v.Narrow.Departments
 	}
-	if st := store.CaseState(p.query.Get("state")); slices.Contains(allStates, st) {
+	if st := store.CaseState(p.query.Get("state")); isState(st) {
 		v.State = st
 	}
 	names, err := s.Store.DomainNames(ctx)
@@ -139,6 +143,9 @@ func (s *server) board(w http.ResponseWriter, r *http.Request, p *page) error {
 		return err
 	}
 	v.Domains = names[:min(len(names), mostDomains)]
+	if v.Owners, err = s.Work.Store.CaseOwners(ctx); err != nil {
+		return err
+	}
 	f := store.CaseFilter{Domain: v.Domain, Department: v.Narrow.department(), Owner: v.Owner}
 	if v.Overdue {
 		f.Due = s.Work.Today()
@@ -162,9 +169,9 @@ func (s *server) boardOf(r *http.Request, p *page, v *boardView, f store.CaseFil
 		return err
 	}
 	counts := map[store.CaseState]int64{}
-	for _, st := range allStates {
+	for _, st := range repair.States {
 		f.States = []store.CaseState{st}
-		page := store.Page{Limit: boardCards, Sort: "due", Search: v.List.Search}
+		page := store.Page{Limit: boardCards, Sort: "urgent", Search: v.List.Search}
 		if slices.Contains(closedStates[:], st) {
 			page.Sort, page.Desc, page.Limit = "changed", true, boardCards/2
 		}

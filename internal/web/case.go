@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"html/template"
 	"net/http"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"sekimori/internal/locale"
+	"sekimori/internal/publish"
 	"sekimori/internal/repair"
 	"sekimori/internal/store"
 	"sekimori/internal/web/api"
@@ -64,7 +66,7 @@ type eventLine struct {
 // caseLetterView is the letter about a case, as the page shows it before it is
 // taken along.
 type caseLetterView struct {
-	Text  string
+	Piece template.HTML // made and escaped by package publish
 	Lang  locale.Lang
 	Langs []letterLang
 	Files []letterFile
@@ -114,7 +116,7 @@ func (s *server) casePage(r *http.Request, p *page, v *caseView) error {
 			v.Form.Due = c.Due.String()
 		}
 	}
-	for _, st := range allStates {
+	for _, st := range append([]store.CaseState{c.State}, repair.Next(c.State)...) {
 		v.States = append(v.States, stateChoice{st, st == v.Form.State})
 	}
 	all, err := s.Work.Store.Departments(ctx)
@@ -128,7 +130,7 @@ func (s *server) casePage(r *http.Request, p *page, v *caseView) error {
 	if err != nil {
 		return err
 	}
-	v.Events = eventLines(p, events, departments)
+	v.Events = eventLines(p, events)
 	if s.Work.Letter != nil && s.Work.Repair != nil {
 		v.Letter = s.letterFor(r, p, c.ID, v.URL)
 	}
@@ -164,51 +166,19 @@ func seenTime(s string) (time.Time, error) {
 	return time.UnixMicro(n).UTC(), nil
 }
 
-// eventLines words a history, the newest line first.
-func eventLines(p *page, events []store.CaseEvent, departments map[int64]string) []eventLine {
+// eventLines words a history, the newest line first. The names of departments
+// that were removed are gone; their numbers say nothing.
+func eventLines(p *page, events []store.CaseEvent) []eventLine {
 	out := make([]eventLine, 0, len(events))
 	for _, e := range slices.Backward(events) {
-		l := eventLine{CaseEvent: e, When: p.at(e.At), Who: e.By}
-		from, to := e.From, e.To
-		switch e.Kind {
-		case "state", "reopened", "proof":
-			from, to = stateWord(p, from), stateWord(p, to)
-		case "department":
-			from, to = departmentWord(p, from, departments), departmentWord(p, to, departments)
+		if e.Kind == "department" && e.From != "" && e.To == "" {
+			if _, err := strconv.ParseInt(e.From, 10, 64); err == nil {
+				e.From = p.text("webwork.department.gone")
+			}
 		}
-		code := "webwork.event." + e.Kind
-		if !p.Lang.Has(code) {
-			code = "webwork.event.other"
-		}
-		l.Text, l.Note = p.text(code, "from", orNone(p, from), "to", orNone(p, to), "kind", e.Kind), e.Text
-		out = append(out, l)
+		out = append(out, eventLine{CaseEvent: e, When: p.at(e.At), Who: e.By, Text: p.Lang.Step(repair.Said(e)), Note: repair.Text(e)})
 	}
 	return out
-}
-
-func stateWord(p *page, s string) string {
-	if code := "webwork.state." + s; s != "" && p.Lang.Has(code) {
-		return p.text(code)
-	}
-	return s
-}
-
-func departmentWord(p *page, s string, names map[int64]string) string {
-	id, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || id == 0 {
-		return ""
-	}
-	if names[id] == "" {
-		return p.text("webwork.department.gone")
-	}
-	return names[id]
-}
-
-func orNone(p *page, s string) string {
-	if s == "" {
-		return p.text("webwork.nothing")
-	}
-	return s
 }
 
 // letterFor makes the letter's view; what cannot be made is said on the page,
@@ -222,23 +192,26 @@ func (s *server) letterFor(r *http.Request, p *page, id int64, base string) *cas
 		v.Langs = append(v.Langs, letterLang{l.Lang, l.Name, p.with("letter", string(l.Lang), "said", "") + "#letter", l.Lang == v.Lang})
 	}
 	for _, f := range letterFormats {
-		v.Files = append(v.Files, letterFile{withQuery(base+"/letter", nil, "format", f.name, "letter", string(v.Lang)), "webwork.letter." + f.name})
+		v.Files = append(v.Files, letterFile{withQuery(base+"/letter", nil, "format", string(f.name), "letter", string(v.Lang)), "webwork.letter." + string(f.name)})
 	}
 	var b bytes.Buffer
-	if err := s.Work.WriteLetter(r.Context(), &b, id, v.Lang, "text"); err != nil {
+	if err := s.Work.WriteLetter(r.Context(), &b, id, v.Lang, publish.HTML); err != nil {
 		s.Logger.Error("letter", "case", id, "err", err)
 		v.Fault = true
 		return v
 	}
-	v.Text = b.String()
+	v.Piece = template.HTML(b.String())
 	return v
 }
 
 // letterFormats are the forms in which a letter is taken along.
-var letterFormats = [...]struct{ name, kind, ending string }{
-	{"pdf", "application/pdf", ".pdf"},
-	{"mail", "message/rfc822", ".eml"},
-	{"text", "text/plain; charset=utf-8", ".txt"},
+var letterFormats = [...]struct {
+	name         publish.Format
+	kind, ending string
+}{
+	{publish.PDF, "application/pdf", ".pdf"},
+	{publish.Mail, "message/rfc822", ".eml"},
+	{publish.Text, "text/plain; charset=utf-8", ".txt"},
 }
 
 // caseLetter sends the letter as a file.
@@ -247,10 +220,11 @@ func (s *server) caseLetter(w http.ResponseWriter, r *http.Request, p *page) err
 	if err != nil {
 		return err
 	}
-	return s.sendLetter(w, r, p, c)
+	return s.sendLetter(w, r, p, c, lastPerson(r))
 }
 
-func (s *server) sendLetter(w http.ResponseWriter, r *http.Request, p *page, c store.Case) error {
+// sendLetter sends a case's letter as a file, and notes that it was taken.
+func (s *server) sendLetter(w http.ResponseWriter, r *http.Request, p *page, c store.Case, by string) error {
 	if s.Work.Letter == nil || s.Work.Repair == nil {
 		return errNotFound
 	}
@@ -260,11 +234,14 @@ func (s *server) sendLetter(w http.ResponseWriter, r *http.Request, p *page, c s
 		lang = l
 	}
 	for _, f := range letterFormats {
-		if f.name != q.Get("format") {
+		if string(f.name) != q.Get("format") {
 			continue
 		}
 		var b bytes.Buffer
 		if err := s.Work.WriteLetter(r.Context(), &b, c.ID, lang, f.name); err != nil {
+			return err
+		}
+		if err := s.Work.Repair.Sent(r.Context(), c.ID, string(f.name)+", "+string(lang), by); err != nil {
 			return err
 		}
 		w.Header().Set("Content-Type", f.kind)
@@ -302,7 +279,7 @@ func (s *server) changeCase(w http.ResponseWriter, r *http.Request, p *page) err
 		return err
 	}
 	state := store.CaseState(f.Get("state"))
-	if !slices.Contains(allStates, state) {
+	if !isState(state) {
 		return errBadQuery
 	}
 	typed.State, typed.Department = state, department

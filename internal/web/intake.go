@@ -157,8 +157,10 @@ func (s *server) upload(w http.ResponseWriter, r *http.Request, p *page) error {
 		res.Tone, res.Says = "bad", p.text("web.upload.says.rejected", "rejected", res.RejectedCount)
 	case res.Reports > 0:
 		res.Tone, res.Says = "good", p.text("web.upload.says.accepted", "n", res.Reports)
-	case res.Duplicates > 0:
-		res.Tone, res.Says = "good", p.text("web.upload.says.duplicates", "n", res.Duplicates)
+	case res.FailureReports > 0:
+		res.Tone, res.Says = "good", p.text("web.upload.says.failures", "n", res.FailureReports)
+	case res.Duplicates+res.FailureDuplicates > 0:
+		res.Tone, res.Says = "good", p.text("web.upload.says.duplicates", "n", res.Duplicates+res.FailureDuplicates)
 	default:
 		res.Tone, res.Says = "warn", p.text("web.upload.says.nothing")
 	}

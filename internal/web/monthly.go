@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sekimori/domain"
+	"sekimori/internal/publish"
 	"sekimori/internal/web/api"
 )
 
@@ -81,7 +82,7 @@ func (s *server) monthlyOf(r *http.Request, p *page, name domain.Name, departmen
 	}
 	v.PDF = withQuery(path+".pdf", nil, "month", v.Month, "department", idText(department))
 	var b bytes.Buffer
-	if err := s.Work.Monthly.Write(r.Context(), &b, api.Month{Domain: name.String(), Month: v.Month, Department: department}, p.Lang, "html"); err != nil {
+	if err := s.Work.Monthly.Write(r.Context(), &b, api.Month{Domain: name.String(), Month: v.Month, Department: department}, p.Lang, publish.HTML); err != nil {
 		return nil, err
 	}
 	v.Report = template.HTML(b.String())
@@ -114,7 +115,7 @@ func (s *server) sendMonthly(w http.ResponseWriter, r *http.Request, p *page, na
 		return errNotFound
 	}
 	var b bytes.Buffer
-	if err := s.Work.Monthly.Write(r.Context(), &b, api.Month{Domain: name.String(), Month: m, Department: department}, p.Lang, "pdf"); err != nil {
+	if err := s.Work.Monthly.Write(r.Context(), &b, api.Month{Domain: name.String(), Month: m, Department: department}, p.Lang, publish.PDF); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/pdf")

@@ -236,7 +236,7 @@ func (s *server) sharedOverview(w http.ResponseWriter, r *http.Request, p *page,
 	}
 	today := s.Work.Today()
 	f := store.CaseFilter{Department: v.ID, States: openStates[:]}
-	cases, n, err := s.Work.Store.Cases(ctx, f, store.Page{Limit: glance, Sort: "due"})
+	cases, n, err := s.Work.Store.Cases(ctx, f, store.Page{Limit: glance, Sort: "urgent"})
 	if err != nil {
 		return err
 	}
@@ -315,7 +315,7 @@ func (s *server) sharedSource(w http.ResponseWriter, r *http.Request, p *page, v
 
 func (s *server) sharedBoard(w http.ResponseWriter, r *http.Request, p *page, v *share) error {
 	view := &boardView{Base: v.Base + "/work"}
-	if st := store.CaseState(p.query.Get("state")); slices.Contains(allStates, st) {
+	if st := store.CaseState(p.query.Get("state")); isState(st) {
 		view.State = st
 	}
 	view.List = p.list("webwork.board.list", []string{"due", "failing", "name", "domain", "owner", "changed", "messages"}, "failing", "changed", "messages")
@@ -347,7 +347,7 @@ func (s *server) sharedCase(w http.ResponseWriter, r *http.Request, p *page, v *
 	view := &caseView{Case: c, URL: v.Base + "/work/" + strconv.FormatInt(c.ID, 10)}
 	names := map[int64]string{v.ID: v.Name}
 	view.fill(p, names, s.Work.Today())
-	view.Events = eventLines(p, ownHistory(events, v.ID), names)
+	view.Events = eventLines(p, ownHistory(events, v.Name))
 	if _, a, err := s.partOfDomain(r, v, c.Domain); err == nil && slices.ContainsFunc(a.Sources, func(src advise.Source) bool { return src.ID == c.Source }) {
 		view.SourceURL = v.Base + "/sources/" + url.PathEscape(c.Domain) + "/" + url.PathEscape(c.Source)
 	}
@@ -360,28 +360,30 @@ func (s *server) sharedCase(w http.ResponseWriter, r *http.Request, p *page, v *
 	return nil
 }
 
-// ownHistory is the part of a case's history that is a department's: all since the
-// case came to it, and before that only how far it was, without who and why.
-func ownHistory(events []store.CaseEvent, department int64) []store.CaseEvent {
-	id, since := strconv.FormatInt(department, 10), 0
+// ownHistory is the part of a case's history that is a department's: all since
+// the case came to it, and before that only how far it was, without who and why.
+func ownHistory(events []store.CaseEvent, department string) []store.CaseEvent {
+	since := 0
 	for i, e := range events {
 		if e.Kind == "department" {
 			since = i
-			if e.To != id {
-				since = i + 1
-			}
 		}
 	}
 	var out []store.CaseEvent
 	for i, e := range events {
 		switch {
-		case i == since && e.Kind == "department":
-			e.From = "" // whose it was before
-			out = append(out, e)
+		case e.Kind == "department":
+			if i == since && strings.EqualFold(e.To, department) {
+				e.From = "" // whose it was before
+				out = append(out, e)
+			}
 		case i >= since:
 			out = append(out, e)
 		case e.Kind == "opened", e.Kind == "state", e.Kind == "reopened", e.Kind == "proof":
-			e.By, e.Text = "", ""
+			e.By = ""
+			if e.Kind == "state" {
+				e.Text = ""
+			}
 			out = append(out, e)
 		}
 	}
@@ -393,7 +395,7 @@ func (s *server) sharedLetter(w http.ResponseWriter, r *http.Request, p *page, v
 	if err != nil {
 		return err
 	}
-	return s.sendLetter(w, r, p, c)
+	return s.sendLetter(w, r, p, c, v.Name)
 }
 
 func (s *server) sharedMonthly(w http.ResponseWriter, r *http.Request, p *page, v *share) error {

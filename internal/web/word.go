@@ -98,18 +98,11 @@ func (s *server) sayingsOf(ctx context.Context, name, key string) ([]store.Sayin
 
 // caseOf finds the case of a source; nil for none.
 func (s *server) caseOf(ctx context.Context, name, key string) (*store.Case, error) {
-	for p := (store.Page{Limit: 1000, Sort: "id"}); ; p.Offset += p.Limit {
-		cases, _, err := s.Work.Store.Cases(ctx, store.CaseFilter{Domain: name}, p)
-		if err != nil {
-			return nil, err
-		}
-		if i := slices.IndexFunc(cases, func(c store.Case) bool { return c.Key == key }); i >= 0 {
-			return &cases[i], nil
-		}
-		if len(cases) < p.Limit {
-			return nil, nil
-		}
+	cases, _, err := s.Work.Store.Cases(ctx, store.CaseFilter{Domain: name, Key: key}, store.Page{Limit: 1})
+	if err != nil || len(cases) == 0 || cases[0].Key != key {
+		return nil, err
 	}
+	return &cases[0], nil
 }
 
 // whoseOf fills what the answer itself tells of a source.

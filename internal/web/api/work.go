@@ -12,6 +12,7 @@ import (
 	"sekimori/domain"
 	"sekimori/internal/inventory"
 	"sekimori/internal/locale"
+	"sekimori/internal/publish"
 	"sekimori/internal/repair"
 	"sekimori/internal/store"
 	"sekimori/internal/watch"
@@ -49,6 +50,7 @@ type CaseReader interface {
 	Cases(ctx context.Context, f store.CaseFilter, p store.Page) ([]store.Case, int64, error)
 	Case(ctx context.Context, id int64) (store.Case, error)
 	CaseEvents(ctx context.Context, id int64) ([]store.CaseEvent, error)
+	CaseOwners(ctx context.Context) ([]string, error)
 }
 
 // WorkStore is everything about the work that the store keeps.
@@ -68,7 +70,7 @@ type Work struct {
 	// Repair changes cases and gives the facts of letters; nil: cases are shown
 	// and not changed.
 	Repair Repairer
-	// Letter writes a letter in a format of publish; nil: there are no letters.
+	// Letter writes letters; nil: there are none.
 	Letter LetterWriter
 	// Timeline tells what happened to a domain; nil: there is no such page.
 	Timeline Timeline
@@ -88,8 +90,8 @@ type Repairer interface {
 	Reassign(ctx context.Context, domain string) error
 }
 
-// LetterWriter writes a letter: as "text", "mail" or "pdf".
-type LetterWriter func(w io.Writer, l repair.Letter, lang locale.Lang, format string) error
+// LetterWriter writes a letter; publish.Letter is one.
+type LetterWriter func(w io.Writer, l repair.Letter, lang locale.Lang, format publish.Format) error
 
 // Timeline tells what happened to a domain, the newest first; *watch.Watcher
 // has it.
@@ -115,15 +117,15 @@ type Month struct {
 
 // Monthly makes the monthly report for the management. Months lists the months
 // that have reports, the newest first. Figures is a document for JSON. Write
-// writes it in a format: "html" is a fragment for a page of ours, "pdf" a file.
+// writes it; HTML is a piece of a page of ours.
 type Monthly interface {
 	Months(ctx context.Context, domain string) ([]string, error)
 	Figures(ctx context.Context, m Month) (any, error)
-	Write(ctx context.Context, w io.Writer, m Month, lang locale.Lang, format string) error
+	Write(ctx context.Context, w io.Writer, m Month, lang locale.Lang, format publish.Format) error
 }
 
 // WriteLetter writes the letter about a case.
-func (w *Work) WriteLetter(ctx context.Context, out io.Writer, id int64, lang locale.Lang, format string) error {
+func (w *Work) WriteLetter(ctx context.Context, out io.Writer, id int64, lang locale.Lang, format publish.Format) error {
 	if w.Repair == nil || w.Letter == nil {
 		return store.ErrNotFound
 	}
