@@ -64,6 +64,7 @@ type work struct {
 	store.Case
 	facts  facts
 	source *advise.Source // nil where it is not in the advice
+	sure   bool           // it is found by its key or by an identity, not by its networks alone
 	ids    []string       // of all sources that its mail may be in now
 }
 
@@ -113,7 +114,7 @@ func (r *refresh) match() {
 	exact := map[string]bool{}
 	for i := range r.sources {
 		if w := r.byKey[r.sources[i].Key]; w != nil {
-			w.source = r.sources[i].Source
+			w.source, w.sure = r.sources[i].Source, true
 			w.ids = append(w.ids, w.source.ID)
 			exact[w.Key] = true
 		}
@@ -140,7 +141,7 @@ func (r *refresh) match() {
 			}
 		}
 		if w.source == nil && best >= 0 {
-			w.source = r.sources[best].Source
+			w.source, w.sure = r.sources[best].Source, rank == 2
 		}
 	}
 }
@@ -164,8 +165,11 @@ func (r *refresh) figures() error {
 		w.facts.Policy, w.facts.Next = r.a.Policy, r.a.Ladder.Next
 		w.Facts = w.facts.text()
 		var events []store.CaseEvent
-		if s != nil && s.Key != w.Key && r.byKey[s.Key] == nil && s.Class == advise.Broken {
+		if s != nil && s.Key != w.Key && r.byKey[s.Key] == nil && (w.sure || s.Class == advise.Broken) {
 			events = append(events, store.CaseEvent{At: r.m.c.Now().UTC(), Kind: "followed", From: w.Key, To: s.Key})
+			if err := r.carry(w.Key, s); err != nil {
+				return err
+			}
 			delete(r.byKey, w.Key)
 			w.Key = s.Key
 			r.byKey[w.Key] = w
@@ -190,6 +194,34 @@ func (r *refresh) figures() error {
 		}
 	}
 	return r.m.c.Store.PutCaseFigures(r.ctx, keep)
+}
+
+// carry takes what people said of a source over to the key that it has now:
+// its department, and the latest word about it. A source that passes at last
+// mostly has another key than while it failed.
+func (r *refresh) carry(from string, s *advise.Source) error {
+	if d, ok := r.assign.byKey[from]; ok && r.assign.byKey[s.Key] == 0 {
+		if err := r.m.c.Store.Assign(r.ctx, store.Assignment{Department: d, Domain: r.a.Domain, Key: s.Key}); err != nil {
+			return err
+		}
+		r.assign.byKey[s.Key] = d
+	}
+	all, err := r.m.c.Store.Sayings(r.ctx, r.a.Domain)
+	if err != nil {
+		return err
+	}
+	said := func(key string) int {
+		return slices.IndexFunc(all, func(w store.Saying) bool { return w.Key == key }) // the latest comes first
+	}
+	i := said(from)
+	if i < 0 || said(s.Key) >= 0 {
+		return nil
+	}
+	word := s.Saying(r.a.Domain)
+	old := all[i]
+	word.Class, word.Name, word.Note, word.By, word.At = old.Class, old.Name, old.Note, old.By, old.At
+	_, err = r.m.c.Store.PutSaying(r.ctx, word)
+	return err
 }
 
 // look remembers the source as it is now.
