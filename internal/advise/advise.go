@@ -36,9 +36,9 @@ type Config struct {
 	// PTRBudget is the most time that one answer spends on look-ups; zero
 	// means 2 s, negative none at all.
 	PTRBudget time.Duration
-	// MaxAddresses is how many addresses are looked at one by one, those with
-	// the most messages, in the window and before it; the rest is one line.
-	// Each takes about half a kilobyte. Zero means 60,000.
+	// MaxAddresses is how many addresses are looked at one by one, at most
+	// 20,000 of them without any authentication; those with the fewest messages
+	// are one line. Each takes about half a kilobyte. Zero means 60,000.
 	MaxAddresses int
 	// Days are the windows that Refresh keeps answers for; none means 30. The
 	// first is the one by whose answer addresses are classed in the store.
@@ -91,7 +91,7 @@ type Rows interface {
 	DomainDaily(ctx context.Context, domain string, w store.Window) ([]store.DayTotals, error)
 	PolicyHistory(ctx context.Context, domain string) ([]store.PolicySpan, error)
 	Newest(ctx context.Context, domain string) (store.Day, bool, error)
-	Sources(ctx context.Context, domain string, w store.Window, limit int, f func(store.SourceRow) error) error
+	Evidence(ctx context.Context, domain string, w, inner store.Window, f func(store.SourceRow) error) error
 	DomainVersion(domain string) int64
 }
 

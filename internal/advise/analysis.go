@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -58,7 +59,7 @@ func (n *analysis) run() (*Advice, error) {
 	if err := n.lookup(); err != nil {
 		return nil, err
 	}
-	n.groups = gather(n.hosts, n.scene.ours)
+	n.groups = part(gather(n.hosts, n.scene.ours))
 	if err := n.readWords(); err != nil {
 		return nil, err
 	}
@@ -122,10 +123,8 @@ func (n *analysis) note(code string, args explain.Args) {
 func (n *analysis) read() error {
 	st, name := n.a.c.Store, n.name.String()
 	ours := n.name.Organizational().String()
-	n.rows = newRowReader(ours)
-	n.rows.domain = name
-	before := store.Window{Begin: n.window.End - history, End: n.window.Begin}
-	begin := min(before.Begin, n.window.Begin)
+	n.rows = newRowReader(ours, name, n.a.c.MaxAddresses)
+	begin := min(n.window.End-history, n.window.Begin)
 	daily, err := st.DomainDaily(n.ctx, name, store.Window{Begin: begin, End: n.window.End})
 	if err != nil {
 		return err
@@ -147,25 +146,14 @@ func (n *analysis) read() error {
 			n.days++
 		}
 	}
-	if n.scene.begin < n.window.Begin {
-		if err := st.Sources(n.ctx, name, before, n.a.c.MaxAddresses, func(r store.SourceRow) error {
-			n.rows.add(r, false)
-			return nil
-		}); err != nil {
-			return err
-		}
-	}
-	if err := st.Sources(n.ctx, name, n.window, n.a.c.MaxAddresses, func(r store.SourceRow) error {
-		n.rows.add(r, true)
+	span := store.Window{Begin: min(n.scene.begin, n.window.Begin), End: n.window.End}
+	if err := st.Evidence(n.ctx, name, span, n.window, func(r store.SourceRow) error {
+		n.rows.add(r)
 		return nil
 	}); err != nil {
 		return err
 	}
-	n.hosts = make([]*host, 0, len(n.rows.hosts))
-	for _, h := range n.rows.hosts {
-		n.hosts = append(n.hosts, h)
-	}
-	slices.SortFunc(n.hosts, byMessages)
+	n.hosts = n.rows.hosts()
 	spans, err := st.PolicyHistory(n.ctx, name)
 	if err != nil {
 		return err
@@ -350,7 +338,7 @@ func (n *analysis) survey() {
 	s := &n.scene
 	s.direct, s.users = map[string]uint64{}, map[string]map[string]bool{}
 	s.networks, s.services = map[netip.Prefix]bool{}, map[string]bool{}
-	s.scattered, s.swarm, s.typical = map[string]int{}, map[string]float64{}, map[string]uint64{}
+	s.scattered, s.swarm, s.typical, s.large = map[string]int{}, map[string]float64{}, map[string]uint64{}, map[string]int{}
 	var direct, signed uint64
 	nets := map[string]map[netip.Prefix]bool{}
 	sizes := map[string][]uint64{}
@@ -411,6 +399,25 @@ func (n *analysis) survey() {
 		s.scattered[name] = len(set)
 		slices.Sort(sizes[name])
 		s.typical[name] = sizes[name][len(sizes[name])/2]
+		for _, n := range sizes[name] {
+			if n > 5*s.typical[name] {
+				s.large[name]++
+			}
+		}
+	}
+	// Author domains made up by the dozen are one crowd.
+	var made []string
+	all := map[netip.Prefix]bool{}
+	for name, set := range nets {
+		if name != s.domain && s.direct[name] == 0 && !s.exists[name] && len(set) < 10 {
+			made = append(made, name)
+			maps.Copy(all, set)
+		}
+	}
+	if len(made) >= 8 {
+		for _, name := range made {
+			s.scattered[name] = max(s.scattered[name], len(all))
+		}
 	}
 }
 

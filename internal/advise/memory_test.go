@@ -174,7 +174,7 @@ func (m *memory) DomainDaily(_ context.Context, domain string, w store.Window) (
 	return out, nil
 }
 
-func (m *memory) Sources(_ context.Context, domain string, w store.Window, limit int, f func(store.SourceRow) error) error {
+func (m *memory) Evidence(_ context.Context, domain string, w, inner store.Window, f func(store.SourceRow) error) error {
 	type agg struct {
 		row       store.SourceRow
 		reporters map[string]bool
@@ -182,7 +182,7 @@ func (m *memory) Sources(_ context.Context, domain string, w store.Window, limit
 	by := map[store.SourceRow]*agg{}
 	m.each(domain, w, func(r memoryRow, d store.Day, n uint64) {
 		k := r.SourceRow
-		k.Messages, k.FirstDay, k.LastDay = 0, 0, 0
+		k.Messages, k.FirstDay, k.LastDay, k.Disposition = 0, 0, 0, ""
 		a := by[k]
 		if a == nil {
 			a = &agg{row: k, reporters: map[string]bool{}}
@@ -190,13 +190,18 @@ func (m *memory) Sources(_ context.Context, domain string, w store.Window, limit
 			by[k] = a
 		}
 		a.row.Messages += n
+		if d >= inner.Begin && d < inner.End {
+			a.row.Inner += n
+		}
 		a.row.FirstDay, a.row.LastDay = min(a.row.FirstDay, d), max(a.row.LastDay, d)
 		a.reporters[r.reporter] = true
 	})
 	m.mu.Lock()
 	m.scans++
 	m.mu.Unlock()
-	for _, a := range by {
+	list := slices.Collect(maps.Values(by))
+	slices.SortFunc(list, func(a, b *agg) int { return a.row.Addr.Compare(b.row.Addr) })
+	for _, a := range list {
 		a.row.Reporters = len(a.reporters)
 		if err := f(a.row); err != nil {
 			return err

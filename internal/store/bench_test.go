@@ -183,9 +183,9 @@ func BenchmarkQueries(b *testing.B) {
 	}
 }
 
-// BenchmarkSources measures what advice reads of the largest domain: a month
+// BenchmarkEvidence measures what advice reads of the largest domain: a month
 // and a quarter.
-func BenchmarkSources(b *testing.B) {
+func BenchmarkEvidence(b *testing.B) {
 	s := benchStore(b)
 	ctx := context.Background()
 	end, _, err := s.Newest(ctx, "d1.example")
@@ -196,7 +196,7 @@ func BenchmarkSources(b *testing.B) {
 		b.Run(fmt.Sprint(int(days)), func(b *testing.B) {
 			before, runs, n := cpuTime(), 0, 0
 			for b.Loop() {
-				err := s.Sources(ctx, "d1.example", Window{end - days, end}, 0, func(SourceRow) error { n++; return nil })
+				err := s.Evidence(ctx, "d1.example", Window{end - days, end}, Window{end - days, end}, func(SourceRow) error { n++; return nil })
 				if err != nil {
 					b.Fatal(err)
 				}

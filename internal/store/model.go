@@ -138,6 +138,7 @@ type SourceRow struct {
 	Disposition    aggregate.Disposition
 	Override       string // the first policy override reason's type, "" for none
 	Messages       uint64
+	Inner          uint64 // of Messages, those in the inner window of Evidence
 	FirstDay       Day
 	LastDay        Day
 	Reporters      int // distinct reporting organisations in this row

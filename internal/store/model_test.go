@@ -144,7 +144,7 @@ func modelSources(all []stored, domain string, w Window) []SourceRow {
 			first, days := Spread(s.report.Metadata.Begin, s.report.Metadata.End)
 			e := orgs.evidence(rec)
 			k := key{SourceRow{Addr: rec.SourceIP, HeaderFrom: e.headerFrom, DKIMDomain: e.authDKIM, DKIMFailed: e.failedDKIM, SPFDomain: e.authSPF,
-				EnvelopeDomain: e.spfChecked, DKIMAligned: rec.DKIM, SPFAligned: rec.SPF, Disposition: rec.Disposition, Override: e.override}}
+				EnvelopeDomain: e.spfChecked, DKIMAligned: rec.DKIM, SPFAligned: rec.SPF, Override: e.override}}
 			row := m[k]
 			if row == nil {
 				c := k.SourceRow

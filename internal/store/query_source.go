@@ -1,116 +1,14 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
 	"iter"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
-
-	"sekimori/report/aggregate"
 )
-
-// sourceColumns are the evidence that Sources groups by.
-const sourceColumns = "header_from, auth_dkim, failed_dkim, auth_spf, spf_checked, dkim_aligned, spf_aligned, disposition, override"
-
-// defaultSources is Sources' limit where none is given.
-const defaultSources = 100_000
-
-// Sources calls f with the domain's messages by address and evidence, in the
-// order of addresses, and of evidence within an address. The addresses with the most messages, limit of them (0:
-// 100,000), come as they are; those beyond are folded into rows whose Addr is
-// the zero Addr and whose DKIMFailed and EnvelopeDomain are empty. Reporters is
-// exact while the store knows at most 128 of them, and may be too low beyond.
-// An error of f ends the walk and is returned. f may call methods that read.
-//
-// Cost: a scan of the domain's records in the window, grouped; some 2 to 5 µs
-// for each record. Imports do not hold back for it.
-func (s *Store) Sources(ctx context.Context, domain string, w Window, limit int, f func(SourceRow) error) error {
-	id, ok := s.domains.id(domain)
-	if !ok {
-		return nil
-	}
-	if limit <= 0 {
-		limit = defaultSources
-	}
-	sp := s.span(id, w)
-	where := fmt.Sprintf("record WHERE dom = %d AND %s", id, sp.touches())
-	s.mu.RLock()
-	addrs := s.newest[id].rows // or fewer
-	s.mu.RUnlock()
-	if addrs > int64(limit) {
-		err := s.run(ctx, "SELECT count(*) FROM (SELECT DISTINCT net, host FROM "+where+")", nil, func(r *sql.Rows) error { return r.Scan(&addrs) })
-		if err != nil {
-			return err
-		}
-	}
-	from := fmt.Sprintf("(SELECT net, host, %s, org, %s AS m, %s AS a, %s AS b FROM %s)", sourceColumns, sp.messages(), sp.firstDay(), sp.lastDay(), where)
-	if addrs > int64(limit) {
-		from = fmt.Sprintf(`(WITH r AS MATERIALIZED (SELECT * FROM %s),
-			top AS (SELECT net AS knet, host AS khost FROM r GROUP BY net, host ORDER BY sum(m) DESC, net, host LIMIT %d)
-			SELECT coalesce(knet, 0) AS net, coalesce(khost, 0) AS host, header_from, auth_dkim, if(knet IS NULL, '', failed_dkim) AS failed_dkim,
-				auth_spf, if(knet IS NULL, '', spf_checked) AS spf_checked, dkim_aligned, spf_aligned, disposition, override, org, m, a, b
-			FROM r LEFT JOIN top ON r.net = top.knet AND r.host = top.khost)`, from, limit)
-	}
-	// Reporters are bits: a set of them in each group would not fit in memory.
-	q := fmt.Sprintf(`SELECT net, host, %[1]s, least(sum, 18446744073709551615::HUGEINT)::UBIGINT, a, b, (bit_count(low) + bit_count(high))::INTEGER FROM (
-			SELECT net, host, %[1]s, sum(m) AS sum, %[2]s AS a, %[3]s AS b,
-				bit_or(if(org & 64 = 0, 1::UBIGINT << (org & 63), 0)) AS low, bit_or(if(org & 64 = 0, 0, 1::UBIGINT << (org & 63))) AS high
-			FROM %[4]s WHERE m > 0 GROUP BY net, host, %[1]s)
-		ORDER BY net, host`,
-		sourceColumns, dayNumber("min(a)"), dayNumber("max(b)"), from)
-	// DuckDB would take four times as long to put the rows of an address in
-	// order too.
-	var same []SourceRow
-	flush := func() error {
-		slices.SortFunc(same, compareEvidence)
-		for _, row := range same {
-			if err := f(row); err != nil {
-				return err
-			}
-		}
-		same = same[:0]
-		return nil
-	}
-	err := s.run(ctx, q, nil, func(r *sql.Rows) error {
-		var n number
-		var row SourceRow
-		var disp string
-		err := r.Scan(&n.net, &n.host, &row.HeaderFrom, &row.DKIMDomain, &row.DKIMFailed, &row.SPFDomain, &row.EnvelopeDomain,
-			&row.DKIMAligned, &row.SPFAligned, &disp, &row.Override, &row.Messages, &row.FirstDay, &row.LastDay, &row.Reporters)
-		if err != nil {
-			return err
-		}
-		row.Addr = numberAddr(n)
-		row.Disposition = aggregate.Disposition(disp)
-		if len(same) > 0 && same[0].Addr != row.Addr || len(same) == maxSame {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		same = append(same, row)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return flush()
-}
-
-// maxSame bounds how many rows of one address Sources puts in order.
-const maxSame = 4096
-
-func compareEvidence(a, b SourceRow) int {
-	return cmp.Or(
-		strings.Compare(a.HeaderFrom, b.HeaderFrom), strings.Compare(a.DKIMDomain, b.DKIMDomain), strings.Compare(a.DKIMFailed, b.DKIMFailed),
-		strings.Compare(a.SPFDomain, b.SPFDomain), strings.Compare(a.EnvelopeDomain, b.EnvelopeDomain),
-		strings.Compare(string(a.Disposition), string(b.Disposition)), strings.Compare(a.Override, b.Override),
-		compareBool(a.DKIMAligned, b.DKIMAligned), compareBool(a.SPFAligned, b.SPFAligned))
-}
 
 func compareBool(a, b bool) int {
 	switch {

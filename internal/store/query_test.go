@@ -39,31 +39,29 @@ func TestQueriesAgreeWithModel(t *testing.T) {
 				}
 				same(t, "DomainDaily", daily, modelDaily(all, domain, w, nil))
 
-				var rows []SourceRow
-				err = s.Sources(ctx, domain, w, 0, func(r SourceRow) error { rows = append(rows, r); return nil })
-				if err != nil {
-					t.Fatal(err)
-				}
-				sortSources(rows)
-				// A record whose share in the window is nothing still has days and a reporter in a row with others.
-				same(t, "Sources", dropSpan(rows), dropSpan(modelSources(all, domain, w)))
-
-				var sum, folded uint64
-				for _, r := range rows {
-					sum += r.Messages
-				}
-				kept := map[netip.Addr]bool{}
-				err = s.Sources(ctx, domain, w, 5, func(r SourceRow) error {
-					folded += r.Messages
-					kept[r.Addr] = true
+				inner := Window{w.Begin + 2, w.End - 1}
+				var rows, within []SourceRow
+				last := netip.Addr{}
+				err = s.Evidence(ctx, domain, w, inner, func(r SourceRow) error {
+					if len(rows) > 0 && addrNumber(r.Addr) != addrNumber(last) && r.Addr.Compare(last) < 0 && r.Addr.Is6() == last.Is6() {
+						t.Errorf("%v after %v", r.Addr, last)
+					}
+					last = r.Addr
+					if r.Inner > 0 {
+						in := r
+						in.Messages, in.Inner = r.Inner, 0
+						within = append(within, in)
+					}
+					r.Inner = 0
+					rows = append(rows, r)
 					return nil
 				})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if folded != sum || len(kept) > 6 || len(rows) > 100 && !kept[netip.Addr{}] {
-					t.Errorf("folded: %d messages of %d addresses, want %d of at most 6", folded, len(kept), sum)
-				}
+				// A record whose share in the window is nothing still has days and a reporter in a row with others.
+				same(t, "Evidence", dropSpan(rows), dropSpan(modelSources(all, domain, w)))
+				same(t, "Evidence within", dropSpan(within), dropSpan(modelSources(all, domain, inner)))
 			})
 		}
 	}

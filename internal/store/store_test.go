@@ -338,7 +338,7 @@ func TestBadText(t *testing.T) {
 	if d, err := s.Domains(ctx, Window{}); err != nil || len(d) != 1 || d[0].Messages != 1<<64-1 {
 		t.Errorf("%+v, %v", d, err)
 	}
-	if err := s.Sources(ctx, "bad.example", Window{}, 0, func(SourceRow) error { return nil }); err != nil {
+	if err := s.Evidence(ctx, "bad.example", Window{}, Window{}, func(SourceRow) error { return nil }); err != nil {
 		t.Error(err)
 	}
 	if out, err := s.Put(ctx, []*Incoming{in}); err != nil || !out[0].Duplicate {
