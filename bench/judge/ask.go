@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -231,7 +232,7 @@ func said(a *advise.Advice) worlds.Answer {
 		s := &a.Sources[i]
 		x := worlds.Said{Name: s.Name, Class: string(s.Class), Probability: s.Probability, Messages: s.Messages, Failing: s.Failing, Addresses: s.Addresses}
 		for _, r := range s.Reasons {
-			x.Evidence = append(x.Evidence, r.Code)
+			x.Evidence = append(x.Evidence, strings.TrimPrefix(r.Code, "why."))
 		}
 		out.Sources = append(out.Sources, x)
 	}

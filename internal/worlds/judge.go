@@ -54,6 +54,7 @@ type Miss struct {
 	Truth                string
 	Said                 map[string]int // class → addresses
 	Failing              uint64         // in the last 30 days
+	Evidence             []string       // codes, of one wrong answer
 	Text                 string
 }
 
@@ -67,7 +68,7 @@ func (m Miss) String() string {
 			said = append(said, fmt.Sprintf("%s %d", c, n))
 		}
 	}
-	return fmt.Sprintf("%s: %s is %s; said of its addresses: %s; %d failing", m.World, m.Source, m.Truth, strings.Join(said, ", "), m.Failing)
+	return fmt.Sprintf("%s: %s is %s; said of its addresses: %s; %d failing; %s", m.World, m.Source, m.Truth, strings.Join(said, ", "), m.Failing, strings.Join(m.Evidence, " "))
 }
 
 // Judge counts one answer against the truth. Where a source has several
@@ -126,7 +127,14 @@ func Judge(t *Truth, a Answer) *Judgement {
 			}
 		}
 		if wrong > 0 {
-			j.Missed = append(j.Missed, Miss{World: world, Source: name, Shape: s.Shape, Truth: s.Class, Said: classes, Failing: s.Failing30})
+			m := Miss{World: world, Source: name, Shape: s.Shape, Truth: s.Class, Said: classes, Failing: s.Failing30}
+			most := 0
+			for c, n := range stated {
+				if !right(c.Class) && (n > most || n == most && len(c.Evidence) > len(m.Evidence)) {
+					m.Evidence, most = c.Evidence, n
+				}
+			}
+			j.Missed = append(j.Missed, m)
 		}
 	}
 	slices.SortFunc(j.Sure, func(x, y Stated) int { return strings.Compare(x.key(), y.key()) })

@@ -132,15 +132,17 @@ func (b *builder) kindData() kind {
 func Make(seed uint64) *World {
 	b := newBuilder(seed)
 	k := b.kindData()
-	if b.kind != "parked" {
-		b.run(goodShapes[0])
-	}
 	upTo := func(n int) int {
 		if n == 0 {
 			return 0
 		}
 		return b.r.IntN(n + 1)
 	}
+	if b.kind == "parked" {
+		b.draw(spoofShapes[:], upTo(k.spoof))
+		return b.finish()
+	}
+	b.run(goodShapes[0])
 	b.draw(goodShapes[1:], upTo(k.good+1))
 	if k.broken > 0 && b.chance(0.62) {
 		b.draw(brokenShapes[:], 1+b.r.IntN(k.broken))
