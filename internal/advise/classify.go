@@ -64,6 +64,9 @@ type scene struct {
 	exists    map[string]bool            // author domains looked up: whether the DNS has them
 	unsigned  bool                       // most of what we send directly has no signature of ours
 	fleeting  int                        // domains that senders without a rhythm authenticate as
+	office    map[string]int             // author domain → hosts without name or authentication that keep office hours
+	series    map[string]int             // stem of their names → how many have it
+	large     map[string]int             // author domain → hosts without authentication that send far more than a typical one
 }
 
 // weigh collects evidence for and against one answer.
@@ -284,7 +287,10 @@ func (s *scene) forwarding(g *group) *weigh {
 	} else if p.fixed != 0 {
 		w.add(-4, "why.fixed-on", explain.Args{"day": p.fixed.String()})
 	}
-	if g.dkimAligned >= 1000 && g.failing()*1000 < g.dkimAligned && g.ownReturn == 0 {
+	if g.divided() {
+		w.add(-4, "why.hosts-differ", nil)
+	}
+	if g.dkimAligned >= 1000 && g.ourSigFails*1000 < 4*g.dkimAligned && g.ownReturn*5 < g.all.messages {
 		w.add(-1.5, "why.never-breaks", explain.Args{"messages": int64(g.dkimAligned)})
 	}
 	var shared, direct uint64
@@ -352,6 +358,9 @@ func (s *scene) weighIdentity(g *group) {
 	if bare {
 		w.add(-1, "why.no-authentication", nil)
 	}
+	if direct := s.direct[g.headerFrom.top()]; lone && !related && direct > 0 && g.all.messages*10 > direct {
+		w.add(-1, "why.much-for-a-stray", explain.Args{"share": float64(g.all.messages) / float64(direct)})
+	}
 	if lone && !related {
 		if top := g.headerFrom.top(); s.scattered[top] >= 10 {
 			w.add(-2, "why.scattered", explain.Args{"networks": int64(s.scattered[top])})
@@ -369,6 +378,10 @@ func (s *scene) weighIdentity(g *group) {
 		default:
 			w.add(2.5, "why.broken-signature", args)
 		}
+	}
+	if s.unsigned && !related && w.score >= oursFrom && g.ptrOrg != s.ours && s.mayForward(g) {
+		// Without signatures, mail of ours that others pass on looks like this.
+		w.add(oursFrom-0.5-w.score, "why.may-be-forwarded", nil)
 	}
 	limit := spoofIdentity
 	if bare {
@@ -435,7 +448,9 @@ func (s *scene) weighRelations(g *group, w *weigh) (related bool) {
 func (s *scene) weighName(g *group, w *weigh, bare bool) {
 	foreign := g.foreign.top()
 	if foreign != "" && !bare && !s.permitOrg[foreign] && !s.services[foreign] {
-		if throwaway(foreign) {
+		if int(g.last-g.first) >= 60 {
+			// Nobody throws away what he uses for months.
+		} else if throwaway(foreign) {
 			w.suspect(-1.5, "why.throwaway-name", explain.Args{"domain": foreign})
 		}
 		if looksLike(foreign, s.ours) {
@@ -511,16 +526,20 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		return
 	}
 	business := p.business
-	if lone && s.swarm[g.headerFrom.top()] >= 3.3 {
-		business = 0 // the whole swarm keeps these hours
+	if top := g.headerFrom.top(); lone && (s.swarm[top] >= 3.3 || s.scattered[top] >= 20 && s.office[top] >= 5 && s.office[top]*10 >= s.scattered[top]) {
+		business = 0 // the whole swarm keeps these hours, or a part of it
 	}
 	maybe := s.unsigned && s.mayForward(g)
 	switch {
-	case p.period >= 5 && p.occasions >= 3 && (lone && s.scattered[g.headerFrom.top()] >= 10 && p.occasions < 8 || !p.natural() && p.occasions < 12):
+	case p.period >= 5 && p.occasions >= 3 && lone && (!p.natural() || s.scattered[g.headerFrom.top()] >= 10 && g.all.messages < 3*s.typical[g.headerFrom.top()]):
 		// Among many hosts that come and go, some are regular by chance.
 		w.add(0.5, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
-	case p.period >= 5 && p.occasions >= 3:
-		w.add(4, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
+	case p.period >= 5 && p.occasions >= 3 && (p.natural() || p.occasions >= 12):
+		points := 4.0
+		if lone && s.scattered[g.headerFrom.top()] >= 10 {
+			points = 2.5
+		}
+		w.add(points, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
 	case p.period >= 26 && !lone:
 		w.add(2.5, "why.twice", explain.Args{"days": int64(p.period)})
 	case business >= 3.3 && maybe:
@@ -546,7 +565,7 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 	case p.occasions >= 3 && p.span >= 40 && !bare && !p.waves && !g.most(sources.Numbered):
 		w.add(1.5, "why.comes-back", explain.Args{"times": int64(p.occasions), "span": int64(p.span)})
 	}
-	if lone && p.span >= 30 && p.active*2 >= p.span && g.all.messages > 5*s.typical[g.headerFrom.top()] {
+	if top := g.headerFrom.top(); lone && p.span >= 30 && p.active*2 >= p.span && g.all.messages > 5*s.typical[top] && s.large[top] < 5 && s.scattered[top] >= 10 {
 		g.notable = true
 		w.add(3, "why.stands-out", explain.Args{"active": int64(p.active), "span": int64(p.span)})
 	}

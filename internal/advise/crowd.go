@@ -2,6 +2,7 @@ package advise
 
 import (
 	"net/netip"
+	"strings"
 
 	"sekimori/explain"
 	"sekimori/internal/sources"
@@ -16,6 +17,7 @@ import (
 func (n *analysis) crowds() {
 	s := &n.scene
 	near := map[netip.Prefix]names{}
+	s.series = map[string]int{}
 	passing := map[string]bool{}
 	for _, g := range n.groups {
 		if !s.mayCrowd(g) {
@@ -35,7 +37,10 @@ func (n *analysis) crowds() {
 			near[net] = list
 		}
 		if g.fleeting() && len(passing) < maxSurvey {
-			passing[g.foreign.top()] = true
+			if f := g.foreign.top(); !passing[f] {
+				passing[f] = true
+				s.series[stem(f)]++
+			}
 		}
 	}
 	s.fleeting = len(passing)
@@ -54,6 +59,13 @@ func (n *analysis) crowds() {
 		}
 		g.spread = len(nets)
 	}
+}
+
+// stem is what the names of a series have in common: what stands before the
+// number.
+func stem(org string) string {
+	label, _, _ := strings.Cut(org, ".")
+	return strings.TrimRight(strings.TrimRight(label, "0123456789"), "-")
 }
 
 // whose is the organisation that a group is most likely of: that of its host
@@ -92,20 +104,26 @@ func (s *scene) weighCrowd(g *group, w *weigh) {
 		return
 	}
 	own := g.ptrOrg != "" && g.ptrOrg == g.foreign.top()
+	args := explain.Args{"domains": int64(g.crowded)}
 	switch n := g.crowded; {
 	case n >= 5:
-		w.suspect(-4.5, "why.crowded-network", explain.Args{"domains": int64(n)})
+		w.suspect(-6, "why.crowded-network", args)
 	case n == 4:
-		w.suspect(-3.5, "why.crowded-network", explain.Args{"domains": int64(n)})
+		w.suspect(-4, "why.crowded-network", args)
 	case n == 3:
-		w.suspect(-2, "why.crowded-network", explain.Args{"domains": int64(n)})
+		w.suspect(-2, "why.crowded-network", args)
 	}
 	if n := s.fleeting; n >= 8 && g.fleeting() {
-		points := -2.0
-		if n >= 15 {
-			points = -3
+		args := explain.Args{"domains": int64(n)}
+		foreign := g.foreign.top()
+		switch {
+		case s.series[stem(foreign)] >= 3 && foreign[len(stem(foreign))] != '.':
+			w.suspect(-3.5, "why.series-of-names", explain.Args{"domain": foreign, "domains": int64(s.series[stem(foreign)])})
+		case g.most(sources.Numbered) || g.most(sources.Consumer) || throwaway(foreign):
+			w.suspect(-3, "why.many-identities", args)
+		case !own:
+			w.add(-1, "why.many-identities", args)
 		}
-		w.suspect(points, "why.many-identities", explain.Args{"domains": int64(n)})
 	}
 	if n := g.spread; n >= 12 && !own && len(g.hosts)*2 < n*3 {
 		points := 0.0

@@ -54,6 +54,7 @@ func (n *analysis) readDays() error {
 	}
 	s := &n.scene
 	swarm := map[string]map[store.Day]count{}
+	s.office = map[string]int{}
 	for _, g := range list {
 		if g.days == nil {
 			continue
@@ -65,6 +66,9 @@ func (n *analysis) readDays() error {
 		}
 		if swarm[top] == nil {
 			swarm[top] = map[store.Day]count{}
+		}
+		if g.pattern.business >= 3.3 {
+			s.office[top]++
 		}
 		for d := range g.days {
 			// One voice for each host and day: a busy host is not the swarm.

@@ -187,12 +187,16 @@ func gather(hosts []*host, ours string) []*group {
 			signed[network(h.addr)] = true
 		}
 	}
+	moved := relays(hosts, ours)
 	known := 0
 	for _, h := range hosts {
 		if extra[h] {
 			continue
 		}
 		key, name := keyOf(h, ours, signed)
+		if author, ok := moved[h]; ok {
+			key, name = "moved:"+author+"/", author
+		}
 		if byKey[key] == nil && !single(key) {
 			if known++; known > maxGroups {
 				key, name = "more/failing", NameRest
@@ -284,10 +288,112 @@ func (h *host) lone() bool {
 	return h.org == "" && h.passing() == 0 && len(h.foreign) == 0 && h.override*5 < h.all.messages
 }
 
+// relays finds hosts that send for one author domain below ours, one after the
+// other: a system whose address changes every few weeks, as it does in a cloud.
+// Nothing else is known of them.
+func relays(hosts []*host, ours string) map[*host]string {
+	by := map[string][]*host{}
+	for _, h := range hosts {
+		author := h.headerFrom.top()
+		if h.addr.IsValid() && author != "" && author != ours && len(by[author]) <= maxRelays && len(by) < maxSurvey {
+			by[author] = append(by[author], h)
+		}
+	}
+	out := map[*host]string{}
+	for author, list := range by {
+		if len(list) < 2 || len(list) > maxRelays || slices.ContainsFunc(list, func(h *host) bool { return !h.lone() || h.kind == sources.Consumer }) {
+			continue
+		}
+		slices.SortFunc(list, func(a, b *host) int { return cmp.Or(cmp.Compare(a.first, b.first), a.addr.Compare(b.addr)) })
+		apart := true
+		for i := 1; i < len(list); i++ {
+			// Reports of several days let two of them overlap a little.
+			apart = apart && list[i].first+7 >= list[i-1].last && list[i].last > list[i-1].last && list[i-1].last-list[i-1].first >= 5
+		}
+		if !apart {
+			continue
+		}
+		for _, h := range list {
+			out[h] = author
+		}
+	}
+	return out
+}
+
+// maxRelays bounds the hosts of such a system.
+const maxRelays = 12
+
+// part takes apart what only a name of ours holds together: networks (of what
+// our SPF record allows) or hosts (with names of ours) that fail, beside others
+// that pass.
+func part(list []*group) []*group {
+	out := make([]*group, 0, len(list))
+	for _, g := range list {
+		own := g.key == "own"
+		if !own && !strings.HasPrefix(g.key, "spf:") || len(g.hosts) < 2 {
+			out = append(out, g)
+			continue
+		}
+		unit := func(h *host) netip.Prefix {
+			if own {
+				return netip.PrefixFrom(h.addr, h.addr.BitLen())
+			}
+			return network(h.addr)
+		}
+		sums := map[netip.Prefix]*evidence{}
+		for _, h := range g.hosts {
+			u := unit(h)
+			if sums[u] == nil {
+				sums[u] = &evidence{}
+			}
+			sums[u].all.sum(h.all)
+			sums[u].window.sum(h.window)
+		}
+		bad := func(u netip.Prefix) bool {
+			c := sums[u].window
+			return c.failing >= 5 && c.failing*20 > c.messages
+		}
+		failing := map[netip.Prefix]*group{}
+		keep := make([]*host, 0, len(g.hosts))
+		for _, h := range g.hosts {
+			u := unit(h)
+			if !bad(u) {
+				keep = append(keep, h)
+				continue
+			}
+			if failing[u] == nil && len(failing) == maxLines {
+				keep = append(keep, h)
+				continue
+			}
+			if failing[u] == nil {
+				failing[u] = &group{key: g.key + "/" + u.String(), name: g.name}
+			}
+			failing[u].hosts = append(failing[u].hosts, h)
+		}
+		if len(failing) == 0 || len(keep) == 0 {
+			out = append(out, g)
+			continue
+		}
+		g.hosts = keep
+		g.tally()
+		out = append(out, g)
+		for _, f := range failing {
+			f.tally()
+			if own && len(f.hosts[0].ptr) > 0 {
+				f.name = hostName(f.hosts[0])
+			} else if !own {
+				f.name = f.hosts[0].addr.String()
+			}
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
 // sameStream reports whether failing hosts look like the failing remainder of
 // a passing service: the same author domains and the same identities.
 func (g *group) sameStream(o *group) bool {
-	if o.failing() > g.all.messages/5+5 {
+	if o.failing() > g.all.messages/5+5 && (len(o.foreign) == 0 || !g.near(o)) {
 		return false
 	}
 	for _, n := range o.headerFrom {
@@ -301,6 +407,34 @@ func (g *group) sameStream(o *group) bool {
 		}
 	}
 	return true
+}
+
+// near reports whether two groups have a network in common.
+func (g *group) near(o *group) bool {
+	a := g.networks()
+	return slices.ContainsFunc(o.networks(), func(p netip.Prefix) bool { return slices.Contains(a, p) })
+}
+
+// divided reports whether some of a group's hosts pass and others fail: one of
+// a pool was forgotten. Mail that is passed on breaks at all of them alike.
+func (g *group) divided() bool {
+	var good, bad count // messages, and hosts in failing
+	for _, h := range g.hosts {
+		if h.all.messages < 10 {
+			continue
+		}
+		switch share := ratio(h.all.failing, h.all.messages); {
+		case share <= 0.03:
+			good.messages += h.all.messages
+			good.failing++
+		case share >= 0.97:
+			bad.messages += h.all.messages
+			bad.failing++
+		default:
+			return false
+		}
+	}
+	return good.failing > 0 && bad.failing > 0 && good.messages >= 50 && bad.messages >= 50
 }
 
 // tally sums the hosts up.

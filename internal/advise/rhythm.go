@@ -57,18 +57,37 @@ func patternOf(days map[store.Day]count, begin, end store.Day) pattern {
 		p.burst, p.from = true, from
 	}
 	p.isNew = p.from-begin >= 14
-	starts := []store.Day{first}
-	for i := 1; i < len(list); i++ {
-		if int(list[i]-list[i-1]) > gap {
-			starts = append(starts, list[i])
+	busy := busyDays(days, list)
+	starts := busy[:1:1]
+	for i := 1; i < len(busy); i++ {
+		if int(busy[i]-busy[i-1]) > gap {
+			starts = append(starts, busy[i])
 		}
 	}
 	p.occasions = len(starts)
-	p.period = period(starts)
+	if p.period = period(starts); len(busy)*2 > p.span || len(starts) == 2 && len(busy)*3 > p.span {
+		p.period = 0 // a pause is no period
+	}
 	p.business = businessDays(days, first, last)
 	p.waves = waves(days, p.span)
 	p.broke, p.fixed = turns(days, list)
 	return p
+}
+
+// busyDays leaves out the days with less than a tenth of the busiest one's
+// messages: reports of several days smear a run, and a stray message is none.
+func busyDays(days map[store.Day]count, list []store.Day) []store.Day {
+	var most uint64
+	for _, c := range days {
+		most = max(most, c.messages)
+	}
+	out := make([]store.Day, 0, len(list))
+	for _, d := range list {
+		if days[d].messages*10 >= most {
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 // waves reports whether half of the messages or more came on a tenth of the
@@ -90,31 +109,42 @@ func waves(days map[store.Day]count, span int) bool {
 	return all >= 100 && most*2 >= all
 }
 
-// turns finds the day on which a source broke for good, or was fixed: of what
-// came before and after, at least 20 messages and 3 days each, nearly all of one
-// side passed and nearly all of the other failed.
+// turns finds the day on which a source last broke, or was fixed: on nearly all
+// days everything passed or everything failed, and there are three days and 20
+// messages of each. What breaks on the way breaks here and there on any day.
 func turns(days map[store.Day]count, list []store.Day) (broke, fixed store.Day) {
-	var all count
-	for _, c := range days {
-		all.sum(c)
-	}
-	var before count
-	for i, d := range list {
-		if i >= 3 && len(list)-i >= 3 {
-			after := count{all.messages - before.messages, all.failing - before.failing}
-			if before.messages >= 20 && after.messages >= 20 {
-				b, a := ratio(before.failing, before.messages), ratio(after.failing, after.messages)
-				if b <= 0.05 && a >= 0.95 {
-					return d, 0
-				}
-				if b >= 0.95 && a <= 0.05 {
-					return 0, d
-				}
-			}
+	var good, bad, mixed count // messages, and days in failing
+	failing, since := false, store.Day(0)
+	for _, d := range list {
+		c := days[d]
+		if c.messages < 3 {
+			continue
 		}
-		before.sum(days[d])
+		switch share := ratio(c.failing, c.messages); {
+		case share <= 0.05:
+			good.add(c.messages, false)
+			good.failing++
+			if failing || since == 0 {
+				failing, since = false, d
+			}
+		case share >= 0.95:
+			bad.add(c.messages, false)
+			bad.failing++
+			if !failing || since == 0 {
+				failing, since = true, d
+			}
+		default:
+			mixed.add(c.messages, false)
+		}
 	}
-	return 0, 0
+	all := good.messages + bad.messages + mixed.messages
+	switch {
+	case good.messages < 20 || bad.messages < 20 || good.failing < 3 || bad.failing < 3 || mixed.messages*7 > all:
+		return 0, 0
+	case failing:
+		return since, 0
+	}
+	return 0, since
 }
 
 // burstDays is how long a burst may last.
@@ -232,6 +262,14 @@ func businessDays(days map[store.Day]count, first, last store.Day) float64 {
 	if n1 < 5 || n2 < 2 {
 		return 0
 	}
+	work, free := 0.0, 0.0 // messages
+	for _, d := range list {
+		if d.weekend {
+			free += float64(d.n)
+		} else {
+			work += float64(d.n)
+		}
+	}
 	slices.SortFunc(list, func(a, b day) int {
 		switch {
 		case a.n < b.n:
@@ -262,7 +300,11 @@ func businessDays(days map[store.Day]count, first, last store.Day) float64 {
 	if variance <= 0 {
 		return 0
 	}
-	return (u - n1*n2/2) / math.Sqrt(variance)
+	z := (u - n1*n2/2) / math.Sqrt(variance)
+	if free/n2 > 0.6*work/n1 {
+		z = min(z, 2) // surely a little quieter, but no office
+	}
+	return z
 }
 
 // weekend reports whether a day is a Saturday or Sunday. 1970-01-01 was a Thursday.
