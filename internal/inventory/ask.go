@@ -98,18 +98,19 @@ func Ask(ctx context.Context, c Config, name domain.Name) (Asked, error) {
 	kept := make(chan error, 1)
 	go func() { kept <- a.keep(context.WithoutCancel(ctx), cancel) }()
 	stale := c.Now().Add(-c.MaxAge)
-	var left int64
+	var given, left int64
 	stopped := false
 	err = merged(ctx, c, name, w, func(i *item) error {
 		if !i.stale(stale) {
 			return nil
 		}
-		if stopped || left+a.asked.Load() >= int64(c.MaxNames) {
+		if stopped || given >= int64(c.MaxNames) {
 			left++
 			return nil
 		}
 		select {
 		case a.queue <- i.name:
+			given++
 		case <-work.Done():
 			stopped = true
 			left++

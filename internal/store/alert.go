@@ -174,7 +174,7 @@ func (s *Store) AlertCounts(ctx context.Context) (AlertCounts, error) {
 	}
 	defer done()
 	var c AlertCounts
-	err = s.state.QueryRowContext(ctx, "SELECT count(*) FILTER (outcome = ''), count(*) FILTER (outcome = 'sent'), count(*) FILTER (outcome = 'given-up') FROM alert").
+	err = s.state.QueryRowContext(ctx, "SELECT count(*) FILTER (WHERE outcome = ''), count(*) FILTER (WHERE outcome = 'sent'), count(*) FILTER (WHERE outcome = 'given-up') FROM alert").
 		Scan(&c.Waiting, &c.Sent, &c.GivenUp)
 	return c, err
 }
