@@ -75,7 +75,8 @@ func (m *Manager) set(ctx context.Context, id int64, ch Change) (store.Case, err
 	add := func(kind, from, to string) {
 		events = append(events, store.CaseEvent{At: now, By: ch.By, Kind: kind, From: from, To: to})
 	}
-	if ch.State != nil && *ch.State != c.State {
+	moves := ch.State != nil && *ch.State != c.State
+	if moves {
 		if err := step(&c, ch, note, today); err != nil {
 			return c, fmt.Errorf("case %d: %w", id, err)
 		}
@@ -114,7 +115,7 @@ func (m *Manager) set(ctx context.Context, id int64, ch Change) (store.Case, err
 	switch {
 	case ch.Due != nil:
 		due = *ch.Due
-	case ch.State != nil && *ch.State == store.CaseContacted && due == 0:
+	case moves && c.State == store.CaseContacted && due == 0:
 		due = today + dueDays
 	}
 	if due != c.Due {

@@ -75,7 +75,10 @@ func (s *Store) PutCase(ctx context.Context, c Case, events ...CaseEvent) (Case,
 				c = first
 				return nil, err
 			}
-			c.Opened, c.Changed = moment(c.Opened), at
+			if c.Changed = at; c.Opened.IsZero() {
+				c.Opened = at
+			}
+			c.Opened = moment(c.Opened)
 			r, err := tx.ExecContext(ctx, `INSERT INTO work (domain, key, source, name, state, owner, department, due, opened, changed, fixed, reminded, reopened,
 				failing, messages, proof, receivers, relapse, last_day, networks, identities, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 				c.Domain, c.Key, c.Source, c.Name, string(c.State), c.Owner, c.Department, c.Due, micros(c.Opened), micros(c.Changed), c.Fixed, micros(c.Reminded), c.Reopened,
