@@ -371,7 +371,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.Exec("PRAGMA user_version = 1"); err != nil {
+	if _, err := db.Exec(fmt.Sprintf("PRAGMA user_version = %d", len(stateMigrations))); err != nil {
 		t.Fatal(err)
 	}
 	if s, err := Open(context.Background(), dir, Options{}); err != nil {
