@@ -83,17 +83,17 @@ func (p *plan) vendor() {
 		p.add(c)
 		p.keys()
 	}
+	from := len(p.out)
 	switch {
 	case d.spfOurs != "" && p.sender.Include != "":
 		p.include()
 	case d.spfOurs != "":
 		p.spf()
 	case len(d.spfForeign) > 0:
-		c := LetterChange{What: p.step("repair.change-envelope-vendor", p.service(d.author)), Who: "owner"}
-		if len(p.out) > 0 {
-			c.Hints = []explain.Step{p.step("repair.hint-either", nil)}
-		}
-		p.add(c)
+		p.add(LetterChange{What: p.step("repair.change-envelope-vendor", p.service(d.author)), Who: "owner"})
+	}
+	if from < len(p.out) {
+		p.out[from].Hints = append(p.out[from].Hints, p.step("repair.hint-either", nil))
 	}
 }
 
