@@ -95,11 +95,12 @@ type Rows interface {
 	DomainVersion(domain string) int64
 }
 
-// Historian gives the activity of some addresses by day, ordered by address
-// and day. A Store that has it lets rhythm count as evidence.
+// Historian gives the activity of groups of addresses by day, in no order; of
+// holds the number of each address's group. A Store that has it lets rhythm
+// count as evidence.
 type Historian interface {
-	History(ctx context.Context, domain string, w store.Window, addrs []netip.Addr,
-		f func(addr netip.Addr, day store.Day, messages, failing uint64) error) error
+	GroupDays(ctx context.Context, domain string, w store.Window, addrs []netip.Addr, of []int,
+		f func(group int, day store.Day, messages, failing uint64) error) error
 }
 
 // Cache is where answers are kept; *store.Store has it.

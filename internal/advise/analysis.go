@@ -99,9 +99,14 @@ func (n *analysis) run() (*Advice, error) {
 			return nil, err
 		}
 	}
+	for _, g := range n.groups {
+		if holdsRest(g) {
+			g.folded = n.rows.folded
+		}
+	}
 	a := n.answer()
 	a.Daily = n.counts.list()
-	return a, n.countRest(a)
+	return a, nil
 }
 
 func (n *analysis) budget() time.Duration {
@@ -440,49 +445,32 @@ func (n *analysis) second() {
 	}
 }
 
-// classes gives the class of each address to the store. Where the store put
-// addresses together, one that is known from before the window only is among
-// them.
+// holdsRest reports whether a group holds the addresses that are one host.
+func holdsRest(g *group) bool {
+	return slices.ContainsFunc(g.hosts, func(h *host) bool { return !h.addr.IsValid() })
+}
+
+// classes gives the class of each address to the store. That of addresses put
+// together is what the store takes for those it does not find.
 func (n *analysis) classes() iter.Seq2[netip.Addr, store.ClassRow] {
-	rest := slices.ContainsFunc(n.groups, func(g *group) bool { return g.key == "rest" && g.window.messages > 0 })
 	return func(yield func(netip.Addr, store.ClassRow) bool) {
+		var rest *group
+		if i := slices.IndexFunc(n.groups, holdsRest); i >= 0 {
+			rest = n.groups[i]
+			if !yield(netip.Addr{}, store.ClassRow{Class: string(rest.class), Source: rest.id()}) {
+				return
+			}
+		}
 		for _, g := range n.groups {
+			if g == rest {
+				continue
+			}
 			row := store.ClassRow{Class: string(g.class), Source: g.id()}
 			for _, h := range g.hosts {
-				if rest && h.window.messages == 0 {
-					continue
-				}
 				if !yield(h.addr, row) {
 					return
 				}
 			}
 		}
 	}
-}
-
-// addressPages counts the addresses of a source, which *store.Store can.
-type addressPages interface {
-	SourceAddresses(ctx context.Context, domain, source string, w store.Window, p store.Page) ([]store.AddressTotals, int64, error)
-}
-
-// countRest counts the addresses that the store put together, where the store
-// knows the classes of this answer.
-func (n *analysis) countRest(a *Advice) error {
-	st, ok := n.a.c.Store.(addressPages)
-	ok = ok && n.newest
-	for _, g := range n.groups {
-		if !ok || g.key != "rest" {
-			continue
-		}
-		for i := range a.Sources {
-			if s := &a.Sources[i]; s.ID == g.id() {
-				_, total, err := st.SourceAddresses(n.ctx, a.Domain, s.ID, n.window, store.Page{Limit: 1})
-				if err != nil {
-					return err
-				}
-				s.AddressCount = max(s.AddressCount, int(total))
-			}
-		}
-	}
-	return nil
 }

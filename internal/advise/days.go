@@ -85,15 +85,14 @@ func (n *analysis) readDays() error {
 
 // readHistory reads the days of many addresses at once.
 func (n *analysis) readHistory(st Historian, list []*group) error {
-	of := map[netip.Addr]*group{}
-	addrs := make([]netip.Addr, 0, 256)
-	for _, g := range list {
+	var addrs []netip.Addr
+	var of []int
+	for i, g := range list {
 		if len(addrs) >= maxHistoryAddrs {
 			break
 		}
 		for _, h := range g.hosts[:min(len(g.hosts), maxGroupAddrs)] {
-			of[h.addr] = g
-			addrs = append(addrs, h.addr)
+			addrs, of = append(addrs, h.addr), append(of, i)
 		}
 		g.days = map[store.Day]count{}
 	}
@@ -101,8 +100,8 @@ func (n *analysis) readHistory(st Historian, list []*group) error {
 		return nil
 	}
 	w := store.Window{Begin: n.scene.begin, End: n.scene.end}
-	return st.History(n.ctx, n.scene.domain, w, addrs, func(addr netip.Addr, day store.Day, messages, failing uint64) error {
-		if g := of[addr]; g != nil && messages > 0 {
+	return st.GroupDays(n.ctx, n.scene.domain, w, addrs, of, func(i int, day store.Day, messages, failing uint64) error {
+		if g := list[i]; messages > 0 {
 			c := g.days[day]
 			c.sum(count{messages, failing})
 			g.days[day] = c

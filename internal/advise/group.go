@@ -51,6 +51,7 @@ type group struct {
 	fixed        store.Day // it is said to be fixed from this day on; 0 for not said
 	riskFrom     store.Day // what failed before this day is at risk no more
 	atRisk       uint64    // failing messages of the window that are at risk now
+	folded       int       // addresses of which only the sum is known
 
 	finding
 }

@@ -210,32 +210,25 @@ func (m *memory) Evidence(_ context.Context, domain string, w, inner store.Windo
 	return nil
 }
 
-func (m *memory) History(_ context.Context, domain string, w store.Window, addrs []netip.Addr, f func(netip.Addr, store.Day, uint64, uint64) error) error {
+func (m *memory) GroupDays(_ context.Context, domain string, w store.Window, addrs []netip.Addr, of []int, f func(int, store.Day, uint64, uint64) error) error {
 	type key struct {
-		a netip.Addr
-		d store.Day
+		group int
+		d     store.Day
 	}
-	want := map[netip.Addr]bool{}
-	for _, a := range addrs {
-		want[a] = true
+	group := map[netip.Addr]int{}
+	for i, a := range addrs {
+		group[a] = of[i]
 	}
 	by := map[key]count{}
 	m.each(domain, w, func(r memoryRow, d store.Day, n uint64) {
-		if want[r.Addr] {
-			c := by[key{r.Addr, d}]
+		if g, ok := group[r.Addr]; ok {
+			c := by[key{g, d}]
 			c.add(n, !r.Aligned())
-			by[key{r.Addr, d}] = c
+			by[key{g, d}] = c
 		}
 	})
-	keys := slices.Collect(maps.Keys(by))
-	slices.SortFunc(keys, func(x, y key) int {
-		if c := x.a.Compare(y.a); c != 0 {
-			return c
-		}
-		return int(x.d - y.d)
-	})
-	for _, k := range keys {
-		if err := f(k.a, k.d, by[k].messages, by[k].failing); err != nil {
+	for k, c := range by {
+		if err := f(k.group, k.d, c.messages, c.failing); err != nil {
 			return err
 		}
 	}

@@ -89,19 +89,29 @@ func (r *rowReader) keep(list []*host, most int) []*host {
 	if len(list) <= most {
 		return list
 	}
-	slices.SortFunc(list, func(a, b *host) int {
-		fa, fb := r.few(a), r.few(b)
+	type ranked struct {
+		few         bool
+		window, all uint64
+		h           *host
+	}
+	order := make([]ranked, len(list))
+	for i, h := range list {
+		order[i] = ranked{r.few(h), h.window.messages, h.all.messages, h}
+	}
+	slices.SortFunc(order, func(a, b ranked) int {
 		switch {
-		case fa == fb:
-			return byMessages(a, b)
-		case fa:
+		case a.few != b.few && a.few:
 			return -1
+		case a.few != b.few:
+			return 1
 		}
-		return 1
+		return cmp.Or(cmp.Compare(b.window, a.window), cmp.Compare(b.all, a.all), a.h.addr.Compare(b.h.addr))
 	})
-	for _, h := range list[most:] {
-		r.put(h)
-		r.free = append(r.free, h)
+	for i := range order {
+		if list[i] = order[i].h; i >= most {
+			r.put(order[i].h)
+			r.free = append(r.free, order[i].h)
+		}
 	}
 	return list[:most]
 }

@@ -25,6 +25,6 @@ func (g *group) source() Source {
 			s.Addresses = append(s.Addresses, h.addr.String())
 		}
 	}
-	s.AddressCount = len(s.Addresses)
+	s.AddressCount = len(s.Addresses) + g.folded
 	return s
 }
