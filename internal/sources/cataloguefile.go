@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/net/publicsuffix"
 	"gopkg.in/yaml.v3"
 
 	"sekimori/domain"
@@ -359,10 +360,11 @@ func pattern(s string) (string, bool) {
 	return n.String(), true
 }
 
-// publicSuffix reports whether names are registered directly below a domain.
+// publicSuffix reports whether a domain is a registry's, below which anybody
+// registers names. A company's own suffix, such as that of a hoster, is not.
 func publicSuffix(s string) bool {
-	n, err := domain.Parse("x." + s)
-	return err == nil && n.Organizational().String() == n.String()
+	suffix, icann := publicsuffix.PublicSuffix(s)
+	return icann && suffix == s
 }
 
 // cut makes a value fit to stand in an error.
