@@ -60,6 +60,11 @@ func (n *analysis) run() (*Advice, error) {
 		return nil, err
 	}
 	n.groups = part(gather(n.hosts, n.scene.ours))
+	for _, g := range n.groups {
+		if holdsRest(g) {
+			g.folded = n.rows.folded
+		}
+	}
 	if err := n.readWords(); err != nil {
 		return nil, err
 	}
@@ -97,11 +102,6 @@ func (n *analysis) run() (*Advice, error) {
 		var err error
 		if n.sent, err = n.a.c.Sent(n.ctx, n.name.String(), n.window); err != nil {
 			return nil, err
-		}
-	}
-	for _, g := range n.groups {
-		if holdsRest(g) {
-			g.folded = n.rows.folded
 		}
 	}
 	a := n.answer()

@@ -23,6 +23,7 @@ func fold(groups []*group) []*group {
 			out = append(out, l)
 		}
 		l.hosts = append(l.hosts, g.hosts...)
+		l.folded += g.folded
 	}
 	for _, g := range groups {
 		single := single(g.key)
@@ -30,7 +31,7 @@ func fold(groups []*group) []*group {
 		switch {
 		case g.word != nil: // a line of its own
 			out = append(out, g)
-		case g.class == Spoof && (noAuth || g.swarm):
+		case g.class == Spoof && (noAuth || g.swarm || g.key == "rest"):
 			join(g, "spoof/scattered", NameScattered)
 		case g.class == Spoof && g.most(sources.Numbered) && g.owner != "":
 			join(g, "spoof/hoster:"+g.owner, cmp.Or(g.foreign.top(), g.owner))
@@ -54,7 +55,7 @@ func fold(groups []*group) []*group {
 		}
 		if l.name == NameScattered && len(l.hosts) > 1 {
 			l.steps = []explain.Step{{Code: "why.swarm", Args: explain.Args{
-				"addresses": int64(len(l.hosts)), "networks": int64(len(nets)), "messages": int64(l.all.messages),
+				"addresses": int64(len(l.hosts) + l.folded), "networks": int64(len(nets)), "messages": int64(l.all.messages),
 			}}}
 			if l.forged > 0 {
 				l.steps = append(l.steps, explain.Step{Code: "why.forged-signature", Args: explain.Args{"messages": int64(l.forged)}})
