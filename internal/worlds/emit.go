@@ -270,10 +270,10 @@ func (b *builder) writeZone() {
 		terms += " " + strings.Join(b.late, " ")
 	}
 	all := "-all"
-	if b.chance(0.5) {
+	if b.chance(0.5) && b.kind != "parked" {
 		all = "~all"
 	}
-	b.record(`%s. TXT "v=spf1 %s %s"`, b.domain, strings.TrimSpace(terms), all)
+	b.record(`%s. TXT "%s %s"`, b.domain, strings.TrimSpace("v=spf1 "+terms), all)
 	p := b.policies[len(b.policies)-1]
 	rec := "v=DMARC1; p=" + p.p
 	if p.sp != "" {

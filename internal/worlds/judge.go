@@ -205,7 +205,8 @@ func (j *Judgement) count(s *Source, classes map[string]int, seen int, right fun
 // is open that nobody can tell the class of without asking.
 func (j *Judgement) verdict(world string, t *Truth, a Answer, open uint64) {
 	ready := a.Verdict == "ready"
-	if ready == t.Ready || t.Ready && open > 0 && !within1000(open, t.Legitimate) {
+	early := a.Verdict == "insufficient-data" && t.Legitimate == 0 // of a domain that sends nothing, nobody may have reported for long
+	if ready == t.Ready || early || t.Ready && open > 0 && !within1000(open, t.Legitimate) {
 		j.Verdicts = 1
 	} else {
 		j.Missed = append(j.Missed, Miss{World: world, Text: fmt.Sprintf("verdict %s, at risk %d of %d, %v due; said %d of %d", a.Verdict, t.AtRisk, t.Legitimate, t.Due, a.AtRisk, a.Legitimate)})

@@ -306,7 +306,7 @@ func (b *builder) addHackedAccount(name string) {
 
 func (b *builder) addSpoofIPv6(name string) {
 	var addrs []netip.Addr
-	for range 3 + b.r.IntN(30) {
+	for range 12 + b.r.IntN(60) { // of fewer nobody could tell
 		addrs = append(addrs, b.addr6())
 	}
 	b.spoofs(name, addrs, b.waves(b.attack()), always(b.bare(b.victim())))
