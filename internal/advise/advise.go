@@ -43,6 +43,13 @@ type Config struct {
 	// Days are the windows that Refresh keeps answers for; none means 30. The
 	// first is the one by whose answer addresses are classed in the store.
 	Days []int
+	// Catalogue knows senders by name, and Networks who runs the network of an
+	// address; nil: nothing is known.
+	Catalogue *sources.Catalogue
+	Networks  *sources.Networks
+	// Sightings gives failure reports and the gateway's verdicts; nil: the
+	// Store's, where it has any.
+	Sightings Sightings
 	// Words is what people said about sources, and Departments whose these are;
 	// nil: the Store, where it has them.
 	Words       Words
@@ -135,6 +142,11 @@ func New(c Config) *Advisor {
 	}
 	if c.Words == nil {
 		c.Words, _ = c.Store.(Words)
+	}
+	if st, ok := c.Store.(interface {
+		Sightings(ctx context.Context, domain string, w store.Window, f func(store.Sighting) error) error
+	}); ok && c.Sightings == nil {
+		c.Sightings = st.Sightings
 	}
 	if c.Departments == nil {
 		c.Departments, _ = c.Store.(Departments)

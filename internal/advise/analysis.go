@@ -34,16 +34,17 @@ type analysis struct {
 	window store.Window
 	newest bool // the window ends with the newest report
 
-	rows   *rowReader
-	hosts  []*host
-	groups []*group
-	scene  scene
-	policy policyState
-	days   int // days of the window with reports
-	notes  []explain.Step
-	words  words
-	daily  []store.DayTotals
-	counts counts
+	rows    *rowReader
+	hosts   []*host
+	groups  []*group
+	scene   scene
+	policy  policyState
+	days    int // days of the window with reports
+	notes   []explain.Step
+	words   words
+	domains []string // of the store, where they were read
+	daily   []store.DayTotals
+	counts  counts
 	// department narrows the answer, by its name; "" does not. sent is how many
 	// messages we know we sent, 0 for not known.
 	department string
@@ -68,8 +69,15 @@ func (n *analysis) run() (*Advice, error) {
 	if err := n.readWords(); err != nil {
 		return nil, err
 	}
+	n.recognise()
+	if err := n.observe(); err != nil {
+		return nil, err
+	}
 	n.survey()
 	n.scene.learn(n.words)
+	if err := n.watch(); err != nil {
+		return nil, err
+	}
 	if err := n.readDays(); err != nil {
 		return nil, err
 	}
@@ -187,7 +195,7 @@ func (n *analysis) lookup() error {
 			addrs = append(addrs, h.addr)
 		}
 	}
-	f := sources.Finder{Cache: n.a.c.Store, Resolver: resolver, Now: n.a.c.Now, Budget: budget - time.Since(start)}
+	f := sources.Finder{Cache: n.a.c.Store, Resolver: resolver, Now: n.a.c.Now, Confirm: true, Ours: n.scene.ours, Catalogue: n.a.c.Catalogue, Budget: budget - time.Since(start)}
 	if resolver == nil || f.Budget <= 0 {
 		f.Budget = -1
 	}
@@ -202,6 +210,7 @@ func (n *analysis) lookup() error {
 		names, ok := found.Names[h.addr]
 		h.describe(names, ok, n.scene.ours)
 	}
+	n.confirm(found)
 	switch {
 	case len(addrs) == 0:
 	case resolver == nil && found.Missing == len(addrs):

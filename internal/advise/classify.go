@@ -63,6 +63,8 @@ type scene struct {
 	swarm     map[string]float64         // author domain → business value of all these together
 	exists    map[string]bool            // author domains looked up: whether the DNS has them
 	unsigned  bool                       // most of what we send directly has no signature of ours
+	was       sources.PermitHistory      // what our SPF record allowed when, as far as it was watched
+	wasOrg    map[string]bool            // organisations that it included at any time
 	fleeting  int                        // domains that senders without a rhythm authenticate as
 	office    map[string]int             // author domain → hosts without name or authentication that keep office hours
 	series    map[string]int             // stem of their names → how many have it
@@ -232,13 +234,14 @@ func (s *scene) provenForwarder(g *group) bool {
 	if g.dkimAligned > 0 && g.dkimAligned*20 >= n || g.override*5 >= n {
 		return true
 	}
+	passes := g.ofKind(sources.Passes, sources.ListsOf, sources.MailboxOf, sources.ISP) && g.most(sources.Named)
 	named := func(name string) bool {
 		return name != "" && (sources.Academic(name) || sources.Lists(name) || sources.Forwards(name))
 	}
 	ok := false
 	switch {
 	case g.most(sources.Named):
-		ok = sources.Academic(g.ptrOrg) || slices.ContainsFunc(g.ptrs(10), named)
+		ok = passes || sources.Academic(g.ptrOrg) || slices.ContainsFunc(g.ptrs(10), named)
 		ok = ok || slices.ContainsFunc(g.spf.sorted(maxNames), named) && g.ptrOrg == g.foreign.top()
 	case g.asked == 0:
 		ok = slices.ContainsFunc(g.spf.sorted(maxNames), named)
@@ -319,7 +322,14 @@ func (s *scene) forwarding(g *group) *weigh {
 	case slices.ContainsFunc(hosts, sources.Forwards) || slices.ContainsFunc(g.spf.sorted(maxNames), sources.Forwards):
 		w.add(1.5, "why.forward-name", explain.Args{"names": append(hosts, foreign)[:1]})
 	}
-	if sources.Academic(name) {
+	switch {
+	case g.ofKind(sources.Passes, sources.ListsOf):
+		w.add(2, "why.known-forwarder", explain.Args{"name": g.sender.Name})
+	case g.ofKind(sources.MailboxOf, sources.ISP) && g.most(sources.Named):
+		w.add(1, "why.known-mailbox", explain.Args{"name": g.sender.Name})
+	case g.ofKind(sources.Delivery, sources.SaaS):
+		w.add(-2, "why.known-delivery", explain.Args{"name": g.sender.Name})
+	case sources.Academic(name):
 		w.add(1, "why.mailbox-provider", explain.Args{"domain": name})
 	}
 	if signed > 0 {
@@ -351,6 +361,7 @@ func (s *scene) weighIdentity(g *group) {
 	bare := float64(g.bare) >= n/2
 	lone := bare && g.ptrOrg == "" // nothing but an address
 	related := s.weighRelations(g, w)
+	s.weighKnown(g, w, bare, related)
 	s.weighName(g, w, bare)
 	s.weighCrowd(g, w)
 	s.weighTime(g, w, bare, lone)
@@ -434,7 +445,7 @@ func (s *scene) weighRelations(g *group, w *weigh) (related bool) {
 				continue
 			}
 			points := 3.0
-			if o != foreign && foreign != "" {
+			if o != foreign && foreign != "" || g.shared() {
 				points = 1 // the hosts of a service, but another customer of it
 			}
 			w.add(points, "why.our-vendor", explain.Args{"domain": o})
@@ -654,9 +665,6 @@ func (s *scene) mayForward(g *group) bool {
 	}
 	return shared*10 >= g.all.messages*9 && g.all.messages*20 <= direct && !g.most(sources.Consumer) && !g.most(sources.Numbered)
 }
-
-// known reports whether the catalogue knows whose a group is.
-func (s *scene) known(g *group) bool { return g.sender != nil && g.sender.ID != "" }
 
 // permitted reports whether our SPF records allow most of the group's hosts now.
 func (s *scene) permitted(g *group) bool {

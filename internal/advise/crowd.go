@@ -82,7 +82,7 @@ func (g *group) whose() string {
 func (s *scene) mayCrowd(g *group) bool {
 	f := g.foreign.top()
 	return f != "" && g.passing() == 0 && !g.rest && g.ptrOrg != s.ours && !s.services[f] && !s.services[g.ptrOrg] &&
-		!s.permitOrg[f] && !s.permitOrg[g.ptrOrg] && g.override*5 < g.all.messages && !s.known(g)
+		!s.permitOrg[f] && !s.permitOrg[g.ptrOrg] && g.override*5 < g.all.messages && !(g.known() && !s.otherCustomer(g))
 }
 
 // fleeting reports whether a group with an identity keeps no rhythm: what is

@@ -156,7 +156,11 @@ type host struct {
 	asked bool     // ptr is known, also when empty
 	kind  sources.Kind
 	org   string // organization in a chosen name, "" for other kinds
-	owner string // organization in any name: the hoster, the provider
+	// claimed is the organization in a name that its own zone does not agree
+	// to; confirmed is set where it does.
+	claimed   string
+	confirmed bool
+	owner     string // organization in any name: the hoster, the provider
 	// authors is the window's messages by author domain, other than the policy
 	// domain; at most maxNames.
 	authors []authored

@@ -42,6 +42,7 @@ type group struct {
 
 	word         *Word
 	sender       *Sender
+	service      []string // organisations among its identities that are the sender's own
 	seen         []Seen
 	selectors    names // of our own signatures
 	otherDomains int

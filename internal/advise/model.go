@@ -116,6 +116,7 @@ type Word struct {
 type Sender struct {
 	ID      string `json:"id,omitempty"` // of the catalogue; "" for a network alone
 	Name    string `json:"name"`
+	NameJA  string `json:"name_ja,omitempty"`
 	Kind    string `json:"kind"`              // a sources.SenderKind: "delivery", "saas", "isp", "hoster", "forwarder", "list", "security", "mailbox", "network"
 	Network string `json:"network,omitempty"` // organisation of the network that the addresses are in
 	Country string `json:"country,omitempty"` // ISO 3166-1 alpha-2

@@ -128,7 +128,7 @@ func common(a, b []netip.Prefix) int {
 func (g *group) identities() []string {
 	var out []string
 	for _, o := range append([]string{g.ptrOrg}, g.foreign.sorted(maxNames)...) {
-		if o != "" && !slices.Contains(out, o) {
+		if o != "" && !slices.Contains(out, o) && !slices.Contains(g.service, o) {
 			out = append(out, o)
 		}
 	}
