@@ -107,7 +107,7 @@ func (s *site) contact() repair.Contact {
 
 // manager carries the work of fixing on.
 func (s *site) manager(st *store.Store, advisor repair.Advisor, resolver dns.Resolver, now func() time.Time) *repair.Manager {
-	return repair.New(repair.Config{Store: st, Advisor: advisor, Resolver: resolver, Contact: s.contact(), Now: now})
+	return repair.New(repair.Config{Store: st, Advisor: advisor, Resolver: resolver, Catalogue: s.catalogue, Contact: s.contact(), Now: now})
 }
 
 // person is who is kept as having done something, unless --by says otherwise:

@@ -280,8 +280,8 @@ func (c *correspondence) whom(d *document) {
 	if c.Case.ID != 0 {
 		d.put(block{kind: blockFact, mark: c.t("letter.fact.case", nil), text: strconv.FormatInt(c.Case.ID, 10)})
 	}
-	if c.From.URL != "" {
-		d.put(block{kind: blockFact, mark: c.t("letter.fact.page", nil), text: clipped(c.From.URL, 300)})
+	if c.From.URL != "" && c.Case.ID != 0 {
+		d.put(block{kind: blockFact, mark: c.t("letter.fact.page", nil), text: clipped(strings.TrimRight(c.From.URL, "/"), 300) + "/work/" + strconv.FormatInt(c.Case.ID, 10)})
 	}
 	d.add(blockParagraph, c.t("letter.whom.done", nil))
 }

@@ -28,7 +28,7 @@ func exampleLetter() repair.Letter {
 	day := store.Day(20779)
 	return repair.Letter{
 		Case: store.Case{ID: 12}, Department: store.Department{Name: "観光課", Contact: "kanko@city.example.jp"},
-		From:   repair.Contact{Name: "情報政策課 メール担当", Address: "postmaster@city.example.jp", URL: "https://sekimori.city.example.jp/work/12"},
+		From:   repair.Contact{Name: "情報政策課 メール担当", Address: "postmaster@city.example.jp", URL: "https://sekimori.city.example.jp"},
 		Domain: "city.example.jp",
 		Source: repair.LetterSource{ID: "s1", Key: "org:okuru.example", Name: "okuru.example", Kind: repair.Vendor, Sender: &advise.Sender{ID: "okuru", Name: "Okuru Mail", Kind: "delivery"}, SenderJA: "おくるメール",
 			Addresses: []string{"192.0.2.10", "192.0.2.11", "2001:db8::25"}, AddressCount: 14, PTR: []string{"out1.okuru.example", "out2.okuru.example"}, HeaderFrom: []string{"city.example.jp", "event.city.example.jp"},
