@@ -32,14 +32,15 @@ type texts []string
 
 // UnmarshalJSON takes strings, wherever they stand.
 func (t *texts) UnmarshalJSON(b []byte) error {
-	var one string
-	if json.Unmarshal(b, &one) == nil {
-		*t = texts{one}
-		return nil
-	}
-	var many []string
-	if json.Unmarshal(b, &many) == nil {
-		*t = many
+	switch b[0] {
+	case '"':
+		*t = texts{""}
+		return json.Unmarshal(b, &(*t)[0])
+	case '[':
+		var many []string
+		if json.Unmarshal(b, &many) == nil {
+			*t = many
+		}
 	}
 	return nil
 }
@@ -169,7 +170,7 @@ func (t *taker) certificate(raw json.RawMessage) error {
 			return nil
 		}
 	} else {
-		_ = c.Names.UnmarshalJSON(raw) // never fails
+		_ = c.Names.UnmarshalJSON(raw) // what is no text is none
 	}
 	first, last := c.NotBefore.time(), c.NotAfter.time()
 	if first.IsZero() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"sekimori/explain"
@@ -30,7 +31,7 @@ const (
 // the details. It is what is kept until the alert is delivered.
 type Notice struct {
 	Event  string         `json:"event"` // the same each time the event is met
-	Kind   string         `json:"kind"`  // "step-back", "all-clear", "dns" or "reminder"
+	Kind   string         `json:"kind"`  // "step-back", "all-clear", "dns", "reopened" or "reminder"
 	Domain string         `json:"domain"`
 	At     time.Time      `json:"at"`
 	Step   explain.Step   `json:"step"`
@@ -96,10 +97,17 @@ func pause(tries int) time.Duration {
 	return min(d, longPause)
 }
 
+// patience is how many attempts in a row may fail on one channel before the
+// rest waits for the next pass: what is down need not be asked fifty times.
+const patience = 3
+
 // Deliver makes an attempt for each alert that is due, and returns how many
-// were delivered. What fails is tried again later, for three days; then it is
-// given up, and the timeline says so. The error is the store's.
+// were delivered. The channels work beside each other, so that a webhook which
+// hangs holds no mail up. What fails is tried again later, for three days; then
+// it is given up, and the timeline says so. The error is the store's.
 func (w *Watcher) Deliver(ctx context.Context) (int, error) {
+	w.delivering.Lock() // so that none is delivered twice at once
+	defer w.delivering.Unlock()
 	const batch = 50
 	delivered := 0
 	for ctx.Err() == nil {
@@ -107,23 +115,51 @@ func (w *Watcher) Deliver(ctx context.Context) (int, error) {
 		if err != nil {
 			return delivered, err
 		}
+		queues := map[string][]store.Alert{}
 		for _, a := range due {
-			if ctx.Err() != nil {
-				break
-			}
-			ok, err := w.deliver(ctx, a)
-			if err != nil {
-				return delivered, err
-			}
-			if ok {
-				delivered++
-			}
+			queues[a.Channel] = append(queues[a.Channel], a)
 		}
-		if len(due) < batch {
-			break
+		var wg sync.WaitGroup
+		var mu sync.Mutex // of what follows
+		var failure error
+		stopped := false
+		for _, queue := range queues {
+			wg.Go(func() {
+				n, whole, err := w.deliverEach(ctx, queue)
+				mu.Lock()
+				defer mu.Unlock()
+				delivered += n
+				stopped = stopped || !whole
+				if err != nil {
+					failure = err
+				}
+			})
+		}
+		wg.Wait()
+		if failure != nil || stopped || len(due) < batch {
+			return delivered, failure
 		}
 	}
 	return delivered, nil
+}
+
+// deliverEach goes through one channel's alerts; whole says that it came to the end.
+func (w *Watcher) deliverEach(ctx context.Context, queue []store.Alert) (delivered int, whole bool, err error) {
+	failed := 0
+	for _, a := range queue {
+		if ctx.Err() != nil || failed == patience {
+			return delivered, false, nil
+		}
+		ok, err := w.deliver(ctx, a)
+		if err != nil {
+			return delivered, false, err
+		}
+		if failed++; ok {
+			delivered++
+			failed = 0
+		}
+	}
+	return delivered, true, nil
 }
 
 // deliver makes one attempt and keeps what came of it.
@@ -213,4 +249,15 @@ func (w *Watcher) link(n Notice) string {
 		return strings.TrimSuffix(w.c.URL, "/") + n.Path
 	}
 	return strings.TrimSuffix(w.c.URL, "/") + "/domain/" + n.Domain + n.Path
+}
+
+// Reopened raises an alert about work that was done and is to be done again.
+func (w *Watcher) Reopened(ctx context.Context, cases []store.Case) error {
+	var list []Notice
+	for _, c := range cases {
+		list = append(list, Notice{Event: fmt.Sprintf("reopened/%s/%d/%d", c.Domain, c.ID, c.Reopened), Kind: "reopened", Domain: c.Domain, At: w.c.Now().UTC(),
+			Path: fmt.Sprintf("/work/%d", c.ID), Step: explain.Step{Code: "watch.reopened",
+				Args: explain.Args{"domain": c.Domain, "source": explain.Clip(c.Name), "relapse": int64(min(c.Relapse, 1<<62))}}})
+	}
+	return w.raise(ctx, list)
 }

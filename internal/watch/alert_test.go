@@ -426,3 +426,45 @@ func TestNewRefuses(t *testing.T) {
 		t.Error("the cause is lost")
 	}
 }
+
+// TestReopened checks that a relapse is told once, and a second one again.
+func TestReopened(t *testing.T) {
+	ctx, st := t.Context(), opened(t)
+	box := newMailbox(t)
+	w := watcher(t, Config{Store: st, Now: (&clock{t: start}).now, Mailer: sender{box.addr}, From: "sekimori@city.example.jp", To: []string{"a@city.example.jp"}, URL: "https://s.example.jp"})
+	c := store.Case{ID: 7, Domain: "city.example.jp", Name: "okuru.example", Reopened: 1}
+	for range 2 {
+		if err := w.Reopened(ctx, []store.Case{c}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Reopened = 2
+	if err := w.Reopened(ctx, []store.Case{c}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := w.Deliver(ctx); err != nil || n != 2 || !strings.Contains(box.mails()[0], "https://s.example.jp/work/7") {
+		t.Fatalf("%d mails, %v: %v", n, err, box.mails())
+	}
+}
+
+// TestDeliverBeside checks that a webhook which is down is not asked for each of
+// many alerts, and holds no mail up.
+func TestDeliverBeside(t *testing.T) {
+	ctx, st := t.Context(), opened(t)
+	box := newMailbox(t)
+	h := &hook{status: 503}
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	w := watcher(t, Config{Store: st, Now: (&clock{t: start}).now, Mailer: sender{box.addr}, From: "sekimori@city.example.jp", To: []string{"a@city.example.jp"},
+		Webhook: &Webhook{URL: srv.URL, Secret: secret}})
+	var list []Notice
+	for i := range 20 {
+		list = append(list, Notice{Event: string(rune('a' + i)), Kind: "dns", Domain: "city.example.jp", At: start, Step: explain.Step{Code: "watch.x"}})
+	}
+	if err := w.raise(ctx, list); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := w.Deliver(ctx); err != nil || n != 20 || h.count() != patience {
+		t.Fatalf("%d delivered, %d calls, %v", n, h.count(), err)
+	}
+}

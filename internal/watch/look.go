@@ -194,7 +194,7 @@ func happening(domain string, at time.Time, kind, key string, step explain.Step)
 // that cannot be looked at is told of and left; the error is one of f, or of the
 // store.
 func (w *Watcher) LookAll(ctx context.Context, all bool, f func(Report) error) error {
-	names, err := w.domains(ctx)
+	names, _, err := w.domains(ctx)
 	if err != nil {
 		return err
 	}
@@ -211,22 +211,23 @@ func (w *Watcher) LookAll(ctx context.Context, all bool, f func(Report) error) e
 	return w.lookEach(ctx, due, f)
 }
 
-// domains returns the domains that are watched.
-func (w *Watcher) domains(ctx context.Context) ([]domain.Name, error) {
+// domains returns the domains that are watched, and how many more there are.
+func (w *Watcher) domains(ctx context.Context) (watched []domain.Name, more int, err error) {
 	list, err := w.c.Store.DomainNames(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var out []domain.Name
 	for _, s := range list {
 		// What reports name may be anything.
 		n, err := domain.Parse(s)
 		if err != nil || n.String() != strings.ToLower(s) || n.Labels() < 2 {
 			continue
 		}
-		if out = append(out, n); len(out) == w.c.Domains {
-			break
+		if len(watched) == w.c.Domains {
+			more++
+			continue
 		}
+		watched = append(watched, n)
 	}
-	return out, nil
+	return watched, more, nil
 }

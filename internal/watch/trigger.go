@@ -77,6 +77,8 @@ func (w *Watcher) Trigger(ctx context.Context, a *advise.Advice) error {
 	if a == nil || a.Department != "" {
 		return nil
 	}
+	w.triggering.Lock()
+	defer w.triggering.Unlock()
 	t, err := w.trip(ctx, a.Domain)
 	if err != nil {
 		return fmt.Errorf("step back of %s: %w", a.Domain, err)
@@ -86,7 +88,7 @@ func (w *Watcher) Trigger(ctx context.Context, a *advise.Advice) error {
 	switch {
 	case bar.Tripped && !t.Tripped:
 		now = tripState{Tripped: true, Since: bar.Day, Last: bar.Day, At: w.c.Now().UTC(), Failing: bar.Failing, Policy: a.Ladder.Now, Record: bar.Record}
-		step := explain.Step{Code: "watch.step-back", Args: explain.Args{"domain": a.Domain, "day": bar.Day.String(), "failing": bar.Failing,
+		step := explain.Step{Code: "watch.step-back", Args: explain.Args{"domain": a.Domain, "day": bar.Day.String(), "failing": int64(min(bar.Failing, 1<<62)),
 			"share": bar.Share, "policy": a.Ladder.Now}}
 		more := []explain.Step{{Code: "watch.step-back-publish", Args: explain.Args{"name": "_dmarc." + a.Domain, "record": explain.Clip(bar.Record)}}}
 		err = w.happen(ctx, "step-back", bar.Day, a, step, append(more, blamed(a)...))
@@ -139,7 +141,7 @@ func blamed(a *advise.Advice) []explain.Step {
 	})
 	for _, s := range list {
 		if s.Class == advise.Broken && s.Failing > 0 && len(out) < 5 {
-			out = append(out, explain.Step{Code: "watch.step-back-source", Args: explain.Args{"source": explain.Clip(s.Name), "failing": s.Failing, "messages": s.Messages}})
+			out = append(out, explain.Step{Code: "watch.step-back-source", Args: explain.Args{"source": explain.Clip(s.Name), "failing": int64(min(s.Failing, 1<<62)), "messages": int64(min(s.Messages, 1<<62))}})
 		}
 	}
 	return out
@@ -148,7 +150,10 @@ func blamed(a *advise.Advice) []explain.Step {
 // Alarms is the state of the watch in figures, for a monitoring system.
 type Alarms struct {
 	Domains []DomainAlarm
-	Alerts  store.AlertCounts
+	// Unwatched counts the domains that are not watched for their number
+	// (Config.Domains).
+	Unwatched int
+	Alerts    store.AlertCounts
 }
 
 // DomainAlarm is the state of one domain.
@@ -165,10 +170,11 @@ type DomainAlarm struct {
 // every domain was met; the counts of alerts are read from the store.
 func (w *Watcher) Alarms(ctx context.Context) (Alarms, error) {
 	var out Alarms
-	names, err := w.domains(ctx)
+	names, unwatched, err := w.domains(ctx)
 	if err != nil {
 		return out, err
 	}
+	out.Unwatched = unwatched
 	if out.Alerts, err = w.c.Store.AlertCounts(ctx); err != nil {
 		return out, err
 	}

@@ -125,6 +125,8 @@ type Watcher struct {
 	c    Config
 	wake chan struct{} // there is an alert to deliver
 
+	delivering, triggering sync.Mutex
+
 	mu      sync.Mutex
 	waves   map[string]waveMemory // by domain
 	tripped map[string]tripState  // by domain, as far as it was asked for

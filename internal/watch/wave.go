@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"slices"
-	"strconv"
 
 	"sekimori/explain"
 	"sekimori/internal/store"
@@ -175,8 +174,8 @@ func forgedDays(totals []store.ClassTotals) []amount {
 }
 
 func (v wave) entry(domain string) Entry {
-	step := explain.Step{Code: "watch.wave", Args: explain.Args{"messages": v.Messages, "days": int64(v.Last - v.First + 1),
-		"peak": v.Peak, "peak_day": v.PeakDay.String(), "usual": strconv.FormatUint(v.Usual, 10), "from": v.First.String(), "to": v.Last.String()}}
+	step := explain.Step{Code: "watch.wave", Args: explain.Args{"messages": int64(min(v.Messages, 1<<62)), "days": int64(v.Last - v.First + 1),
+		"peak": int64(min(v.Peak, 1<<62)), "peak_day": v.PeakDay.String(), "usual": int64(min(v.Usual, 1<<62)), "from": v.First.String(), "to": v.Last.String()}}
 	if v.Ongoing {
 		step.Code = "watch.wave-goes-on"
 	}

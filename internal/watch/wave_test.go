@@ -108,7 +108,7 @@ func TestTimelineWave(t *testing.T) {
 		t.Fatalf("%s, %v", codes(line), err)
 	}
 	e := line[0]
-	if !e.At.Equal((first + 30).Time()) || !e.Until.Equal((first + 33).Time()) || e.Step.Args["messages"] != uint64(6000) || e.Step.Args["usual"] != "3" {
+	if !e.At.Equal((first + 30).Time()) || !e.Until.Equal((first + 33).Time()) || e.Step.Args["messages"] != int64(6000) || e.Step.Args["usual"] != int64(3) {
 		t.Errorf("%+v", e)
 	}
 	// A wave that began before the time asked about is there as long as it lasts into it.
