@@ -45,7 +45,7 @@ type round struct {
 	total   worlds.Judgement
 	shapes  map[string]*tally
 	took    []time.Duration
-	notes   []sample
+	samples []sample
 }
 
 // tally is how often a shape was judged rightly.
@@ -163,14 +163,14 @@ func (j *judging) ask(ctx context.Context, offline bool) (*round, error) {
 	out := &round{offline: offline, shapes: map[string]*tally{}}
 	parts := make([]*worlds.Judgement, len(j.cases))
 	took := make([]time.Duration, len(j.cases))
-	samples := make([][]sample, len(j.cases))
+	weighed := make([][]sample, len(j.cases))
 	err := parallel(ctx, len(j.cases), func(ctx context.Context, i int) error {
 		w := j.cases[i]
 		var resolver dns.Resolver
 		if !offline {
 			resolver = w.zone
 		}
-		adv := advise.New(j.config(resolver, &samples[i]))
+		adv := advise.New(advise.Config{Store: j.store, Resolver: resolver})
 		defer adv.Close()
 		name, err := domain.Parse(w.truth.Domain)
 		if err != nil {
@@ -183,7 +183,7 @@ func (j *judging) ask(ctx context.Context, offline bool) (*round, error) {
 		}
 		took[i] = time.Since(begin)
 		parts[i] = worlds.Judge(&w.truth, said(a))
-		samples[i] = settle(samples[i], a, &w.truth)
+		weighed[i] = samples(a, &w.truth)
 		return nil
 	})
 	if err != nil {
@@ -215,7 +215,7 @@ func (j *judging) ask(ctx context.Context, offline bool) (*round, error) {
 			}
 		}
 		out.total.Add(p)
-		out.notes = append(out.notes, samples[i]...)
+		out.samples = append(out.samples, weighed[i]...)
 	}
 	out.took = took
 	slices.Sort(out.took)

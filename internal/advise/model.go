@@ -88,6 +88,8 @@ type Source struct {
 	OtherDomains  int            `json:"other_domains"`        // further policy domains of ours that its addresses use
 	Seen          []Seen         `json:"seen,omitempty"`       // failure reports and the gateway's own verdicts about its addresses
 
+	path       path // how it was decided, and by which figures: see Weighed
+	features   [4]float64
 	identities []string // that a word about it is kept with; nil in an answer that was kept
 }
 

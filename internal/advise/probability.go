@@ -39,6 +39,18 @@ func (g *group) features() [4]float64 {
 	return [4]float64{1, clamp(g.score, 8), clamp(g.reach, 8), clamp(math.Log(share/0.05), 5)}
 }
 
+// Weighed returns what the source's probabilities were worked out from: the way
+// of deciding, by the name it has in this package ("" where a person decided,
+// and for kept answers), and the figures that its curve is given. It is for
+// fitting curves to sources of which the truth is known.
+func (s *Source) Weighed() (way string, features []float64) {
+	names := [...]string{byRest: "byRest", byPassing: "byPassing", bySigned: "bySigned", byForward: "byForward", byIdentity: "byIdentity", byAddress: "byAddress", byWord: ""}
+	if s.features[0] == 0 || int(s.path) >= len(names) {
+		return "", nil
+	}
+	return names[s.path], s.features[:]
+}
+
 func clamp(x, limit float64) float64 { return math.Max(-limit, math.Min(limit, x)) }
 
 // odds returns how likely the four classes are; they add up to 1.

@@ -11,7 +11,7 @@ func (g *group) source() Source {
 		Reporters: g.reporters, FirstDay: g.first, LastDay: g.last,
 		Key: g.key, Word: g.word, Rhythm: g.pattern.rhythm(), Sender: g.sender, OtherDomains: g.otherDomains, Seen: g.seen,
 		Selectors: g.selectors.sorted(maxNames), Envelope: g.envelope.sorted(maxNames), Department: g.department,
-		identities: append([]string{}, g.identities()...),
+		identities: append([]string{}, g.identities()...), path: g.path, features: g.features(),
 	}
 	s.Probabilities = g.probabilities()
 	s.Probability = s.Probabilities.Of(g.class)
