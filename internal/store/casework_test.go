@@ -228,7 +228,7 @@ func TestCases(t *testing.T) {
 	}
 	next.Failing, next.Proof, next.Facts = 0, 40, []byte("{}")
 	version := s.StateVersion()
-	if err := s.PutCaseFigures(ctx, []Case{next, {ID: 999, Domain: "x.example", Key: "k"}}); err != nil {
+	if err := s.PutCaseFigures(ctx, []Case{{ID: 999, Domain: "x.example", Key: "k"}, next}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := s.Case(ctx, c.ID); err != nil || !reflect.DeepEqual(got, next) || s.StateVersion() != version {

@@ -15,7 +15,14 @@ const (
 	eventsMost = 5000     // entries of a case's history that anybody adds; what the program adds is few
 )
 
-// caseColumns are a case's, in the order of scanCase; facts is a column or ”.
+// withFacts and withoutFacts are what caseColumns takes: facts are a hundred
+// times as large as what a list shows.
+const (
+	withFacts    = "(SELECT doc FROM work_facts WHERE work_facts.work = work.id)"
+	withoutFacts = "NULL"
+)
+
+// caseColumns selects cases, in the order of scanCase.
 func caseColumns(facts string) string {
 	return `SELECT id, domain, key, source, name, state, owner, department, due, opened, changed, fixed, reminded, reopened,
 		failing, messages, proof, receivers, relapse, last_day, networks, identities, ` + facts + ` FROM work`
@@ -70,7 +77,7 @@ func (s *Store) PutCase(ctx context.Context, c Case, events ...CaseEvent) (Case,
 	err = s.saying(ctx, "keep a case of "+c.Domain, func(tx *sql.Tx) ([]string, error) {
 		c = was
 		if c.ID == 0 {
-			first, err := scanCase(tx.QueryRowContext(ctx, caseColumns("facts")+" WHERE domain = ? AND key = ?", c.Domain, c.Key))
+			first, err := scanCase(tx.QueryRowContext(ctx, caseColumns(withFacts)+" WHERE domain = ? AND key = ?", c.Domain, c.Key))
 			if !errors.Is(err, sql.ErrNoRows) {
 				c = first
 				return nil, err
@@ -80,13 +87,16 @@ func (s *Store) PutCase(ctx context.Context, c Case, events ...CaseEvent) (Case,
 			}
 			c.Opened = moment(c.Opened)
 			r, err := tx.ExecContext(ctx, `INSERT INTO work (domain, key, source, name, state, owner, department, due, opened, changed, fixed, reminded, reopened,
-				failing, messages, proof, receivers, relapse, last_day, networks, identities, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				failing, messages, proof, receivers, relapse, last_day, networks, identities) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 				c.Domain, c.Key, c.Source, c.Name, string(c.State), c.Owner, c.Department, c.Due, micros(c.Opened), micros(c.Changed), c.Fixed, micros(c.Reminded), c.Reopened,
-				int64(c.Failing), int64(c.Messages), int64(c.Proof), c.Receivers, int64(c.Relapse), c.LastDay, networks, identities, nonNil(c.Facts))
+				int64(c.Failing), int64(c.Messages), int64(c.Proof), c.Receivers, int64(c.Relapse), c.LastDay, networks, identities)
 			if err != nil {
 				return nil, err
 			}
 			if c.ID, err = r.LastInsertId(); err != nil {
+				return nil, err
+			}
+			if err := putFacts(ctx, tx, c.ID, c.Facts); err != nil {
 				return nil, err
 			}
 			if err := addEvents(ctx, tx, c, events); err != nil || c.Fixed == 0 {
@@ -94,7 +104,7 @@ func (s *Store) PutCase(ctx context.Context, c Case, events ...CaseEvent) (Case,
 			}
 			return []string{c.Domain}, nil
 		}
-		kept, err := scanCase(tx.QueryRowContext(ctx, caseColumns("facts")+" WHERE id = ?", c.ID))
+		kept, err := scanCase(tx.QueryRowContext(ctx, caseColumns(withFacts)+" WHERE id = ?", c.ID))
 		if err != nil {
 			return nil, none(err, "case", c.ID)
 		}
@@ -105,15 +115,14 @@ func (s *Store) PutCase(ctx context.Context, c Case, events ...CaseEvent) (Case,
 		if !at.After(kept.Changed) {
 			c.Changed = kept.Changed.Add(time.Microsecond)
 		}
-		facts := c.Facts
-		if facts == nil { // as Cases returns it
-			facts = kept.Facts
-		}
 		_, err = tx.ExecContext(ctx, `UPDATE work SET key = ?, source = ?, name = ?, state = ?, owner = ?, department = ?, due = ?, changed = ?, fixed = ?, reminded = ?, reopened = ?,
-			failing = ?, messages = ?, proof = ?, receivers = ?, relapse = ?, last_day = ?, networks = ?, identities = ?, facts = ? WHERE id = ?`,
+			failing = ?, messages = ?, proof = ?, receivers = ?, relapse = ?, last_day = ?, networks = ?, identities = ? WHERE id = ?`,
 			c.Key, c.Source, c.Name, string(c.State), c.Owner, c.Department, c.Due, micros(c.Changed), c.Fixed, micros(c.Reminded), c.Reopened,
-			int64(c.Failing), int64(c.Messages), int64(c.Proof), c.Receivers, int64(c.Relapse), c.LastDay, networks, identities, nonNil(facts), c.ID)
+			int64(c.Failing), int64(c.Messages), int64(c.Proof), c.Receivers, int64(c.Relapse), c.LastDay, networks, identities, c.ID)
 		if err != nil {
+			return nil, err
+		}
+		if err := putFacts(ctx, tx, c.ID, c.Facts); err != nil {
 			return nil, err
 		}
 		if err := addEvents(ctx, tx, c, events); err != nil || c.Fixed == kept.Fixed && (c.Fixed == 0 || c.Key == kept.Key) {
@@ -122,6 +131,15 @@ func (s *Store) PutCase(ctx context.Context, c Case, events ...CaseEvent) (Case,
 		return []string{c.Domain}, nil
 	})
 	return c, err
+}
+
+// putFacts keeps a case's facts; nil leaves those that are there.
+func putFacts(ctx context.Context, tx *sql.Tx, id int64, facts []byte) error {
+	if facts == nil {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, "INSERT INTO work_facts VALUES (?, ?) ON CONFLICT (work) DO UPDATE SET doc = excluded.doc", id, facts)
+	return err
 }
 
 func checkCase(c *Case) error {
@@ -184,7 +202,7 @@ func (s *Store) PutCaseFigures(ctx context.Context, cases []Case) error {
 	}
 	return s.change(ctx, "keep figures of cases", func(tx *sql.Tx) error {
 		st, err := tx.PrepareContext(ctx, `UPDATE work SET source = ?, name = ?, failing = ?, messages = ?, proof = ?, receivers = ?, relapse = ?, last_day = ?,
-			networks = ?, identities = ?, facts = coalesce(?, facts) WHERE id = ?`)
+			networks = ?, identities = ? WHERE id = ?`)
 		if err != nil {
 			return err
 		}
@@ -198,11 +216,14 @@ func (s *Store) PutCaseFigures(ctx context.Context, cases []Case) error {
 			if err != nil {
 				return err
 			}
-			var facts any
-			if c.Facts != nil {
-				facts = c.Facts
+			r, err := st.ExecContext(ctx, c.Source, c.Name, int64(c.Failing), int64(c.Messages), int64(c.Proof), c.Receivers, int64(c.Relapse), c.LastDay, networks, identities, c.ID)
+			if err != nil {
+				return err
 			}
-			_, err = st.ExecContext(ctx, c.Source, c.Name, int64(c.Failing), int64(c.Messages), int64(c.Proof), c.Receivers, int64(c.Relapse), c.LastDay, networks, identities, facts, c.ID)
+			n, err := r.RowsAffected()
+			if err == nil && n > 0 {
+				err = putFacts(ctx, tx, c.ID, c.Facts)
+			}
 			if err != nil {
 				return err
 			}
@@ -247,12 +268,11 @@ func (s *Store) Cases(ctx context.Context, f CaseFilter, p Page) ([]Case, int64,
 		if len(states) > 16 {
 			return nil, 0, errors.New("cases: too many states asked for")
 		}
-		where("state IN (?"+strings.Repeat(", ?", len(states)-1)+")", func() (a []any) {
-			for _, s := range states {
-				a = append(a, string(s))
-			}
-			return a
-		}()...)
+		all := make([]any, len(states))
+		for i, s := range states {
+			all[i] = string(s)
+		}
+		where("state IN (?"+strings.Repeat(", ?", len(states)-1)+")", all...)
 	}
 	if f.Due != 0 {
 		where("due > 0 AND due < ? AND state NOT IN ('done', 'accepted')", f.Due)
@@ -274,7 +294,7 @@ func (s *Store) Cases(ctx context.Context, f CaseFilter, p Page) ([]Case, int64,
 	if err := s.state.QueryRowContext(ctx, "SELECT count(*) FROM work"+cond, args...).Scan(&total); err != nil {
 		return nil, 0, err
 	}
-	out, err := rowsOf(ctx, s, caseColumns("NULL")+cond+order+fmt.Sprintf(" LIMIT %d OFFSET %d", limit, offset), args,
+	out, err := rowsOf(ctx, s, caseColumns(withoutFacts)+cond+order+fmt.Sprintf(" LIMIT %d OFFSET %d", limit, offset), args,
 		func(r *sql.Rows) (Case, error) { return scanCase(r) })
 	return out, total, err
 }
@@ -286,14 +306,14 @@ func (s *Store) Case(ctx context.Context, id int64) (Case, error) {
 		return Case{}, err
 	}
 	defer done()
-	c, err := scanCase(s.state.QueryRowContext(ctx, caseColumns("facts")+" WHERE id = ?", id))
+	c, err := scanCase(s.state.QueryRowContext(ctx, caseColumns(withFacts)+" WHERE id = ?", id))
 	return c, none(err, "case", id)
 }
 
 // DomainCases returns a domain's cases in the order in which they were opened,
 // with their Facts. The most is 10,000.
 func (s *Store) DomainCases(ctx context.Context, domain string) ([]Case, error) {
-	return rowsOf(ctx, s, caseColumns("facts")+" WHERE domain = ? ORDER BY id LIMIT 10000", []any{fold(domain)}, func(r *sql.Rows) (Case, error) { return scanCase(r) })
+	return rowsOf(ctx, s, caseColumns(withFacts)+" WHERE domain = ? ORDER BY id LIMIT 10000", []any{fold(domain)}, func(r *sql.Rows) (Case, error) { return scanCase(r) })
 }
 
 // CaseEvents returns a case's history, the oldest line first.

@@ -66,3 +66,13 @@ CREATE TABLE known_name (
 	PRIMARY KEY (domain, name, origin)
 ) WITHOUT ROWID;
 `
+
+// workFactsSchema takes what is remembered of cases' sources out of the table
+// that lists read, and lets boards find what is urgent without sorting.
+const workFactsSchema = `
+CREATE TABLE work_facts (work INTEGER PRIMARY KEY REFERENCES work (id) ON DELETE CASCADE, doc BLOB NOT NULL);
+INSERT INTO work_facts SELECT id, facts FROM work WHERE length(facts) > 0;
+ALTER TABLE work DROP COLUMN facts;
+CREATE INDEX work_urgent ON work (state, iif(due = 0, 9999999, due), -failing, id);
+CREATE INDEX work_changed ON work (state, changed, id);
+`

@@ -11,7 +11,7 @@ import (
 var duckMigrations = [...]string{duckSchema, surveySchema}
 
 // stateMigrations do the same for the SQLite file.
-var stateMigrations = [...]string{stateSchema, sightingSchema, caseworkSchema, watchSchema}
+var stateMigrations = [...]string{stateSchema, sightingSchema, caseworkSchema, watchSchema, workFactsSchema}
 
 func migrateDuck(ctx context.Context, db *sql.DB) error {
 	if _, err := db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)"); err != nil {
