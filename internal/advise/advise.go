@@ -130,6 +130,10 @@ type Advisor struct {
 	mu      sync.Mutex
 	working map[string]*work
 	turn    chan struct{} // one answer at a time is worked out: it takes memory
+	// naming says from when on names of a domain's addresses may be looked up
+	// in the background, again or for the first time; asking lets one at a time.
+	naming map[string]time.Time
+	asking chan struct{}
 }
 
 // New returns an Advisor. Close ends what it does in the background.
@@ -155,7 +159,8 @@ func New(c Config) *Advisor {
 		c.Days = []int{defaultDays}
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	return &Advisor{c: c, ctx: ctx, stop: stop, working: map[string]*work{}, turn: make(chan struct{}, 1)}
+	return &Advisor{c: c, ctx: ctx, stop: stop, working: map[string]*work{}, turn: make(chan struct{}, 1),
+		naming: map[string]time.Time{}, asking: make(chan struct{}, 1)}
 }
 
 // Close stops background work and waits for it.
@@ -190,11 +195,14 @@ type result struct {
 	newest  bool      // the window ends with the newest report
 	since   store.Day // first day of the policy in force
 	version int64
+	state   int64        // of what people said and decided
+	pending []netip.Addr // addresses whose names are still to be looked up
+	asked   bool         // the DNS was there to be asked
 }
 
 // work works an answer out.
 func (a *Advisor) work(ctx context.Context, name domain.Name, q Question) (*result, error) {
-	r := &result{version: a.c.Store.DomainVersion(name.String())}
+	r := &result{version: a.c.Store.DomainVersion(name.String()), state: a.state(name.String())}
 	w, newest, err := a.window(ctx, name.String(), q)
 	if err != nil {
 		return nil, err
@@ -207,7 +215,8 @@ func (a *Advisor) work(ctx context.Context, name domain.Name, q Question) (*resu
 	if r.advice, err = n.run(); err != nil {
 		return nil, err
 	}
-	r.since = n.policy.seen.since
+	r.since, r.pending, r.asked = n.policy.seen.since, n.pending, n.asked
+	r.advice.Pending = n.open
 	return r, nil
 }
 

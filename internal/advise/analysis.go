@@ -50,11 +50,19 @@ type analysis struct {
 	department string
 	sent       uint64
 	said       []explain.Step // of the ladder
+	began      time.Time
+	pending    []netip.Addr // addresses that may have names still to be looked up
+	open       int          // how many have
+	asked      bool         // the DNS was there to be asked
 }
 
 // run does all of it.
 func (n *analysis) run() (*Advice, error) {
-	if err := n.read(); err != nil {
+	n.began = time.Now()
+	stop := n.prefetch()
+	err := n.read()
+	stop()
+	if err != nil {
 		return nil, err
 	}
 	if err := n.lookup(); err != nil {
@@ -115,17 +123,6 @@ func (n *analysis) run() (*Advice, error) {
 	a := n.answer()
 	a.Daily = n.counts.list()
 	return a, nil
-}
-
-func (n *analysis) budget() time.Duration {
-	switch b := n.a.c.PTRBudget; {
-	case b < 0:
-		return 0
-	case b == 0:
-		return 2 * time.Second
-	default:
-		return b
-	}
 }
 
 func (n *analysis) note(code string, args explain.Args) {
@@ -189,12 +186,7 @@ func (n *analysis) lookup() error {
 		reached = n.lookupRecords(ctx, resolver)
 		cancel()
 	}
-	addrs := make([]netip.Addr, 0, min(len(n.hosts), maxPTRs))
-	for _, h := range n.hosts {
-		if h.addr.IsValid() && len(addrs) < maxPTRs {
-			addrs = append(addrs, h.addr)
-		}
-	}
+	addrs := n.addresses()
 	f := sources.Finder{Cache: n.a.c.Store, Resolver: resolver, Now: n.a.c.Now, Confirm: true, Ours: n.scene.ours, Catalogue: n.a.c.Catalogue, Budget: budget - time.Since(start)}
 	if resolver == nil || f.Budget <= 0 {
 		f.Budget = -1
@@ -202,6 +194,15 @@ func (n *analysis) lookup() error {
 	found, err := f.Names(n.ctx, addrs)
 	if n.ctx.Err() != nil {
 		return n.ctx.Err()
+	}
+	if n.asked = resolver != nil && !found.Unreachable; resolver != nil {
+		n.open = found.Missing + found.Unconfirmed
+		for _, x := range addrs {
+			names, ok := found.Names[x]
+			if !ok || found.Unconfirmed > 0 && len(names) > 0 && found.Confirmed[x] == nil && found.Denied[x] == nil && found.Absent[x] == nil {
+				n.pending = append(n.pending, x)
+			}
+		}
 	}
 	if err != nil {
 		n.note("note.names-not-kept", nil)
@@ -221,6 +222,20 @@ func (n *analysis) lookup() error {
 		n.note("note.names-missing", explain.Args{"addresses": int64(found.Missing + max(0, len(n.hosts)-len(addrs)-1)), "of": int64(len(n.hosts))})
 	}
 	return nil
+}
+
+// addresses lists the addresses whose names are wanted, those with mail that
+// tells something first, then the busiest.
+func (n *analysis) addresses() []netip.Addr {
+	addrs := make([]netip.Addr, 0, min(len(n.hosts), maxPTRs))
+	for _, lone := range []bool{false, true} {
+		for _, h := range n.hosts {
+			if h.addr.IsValid() && h.lone() == lone && len(addrs) < maxPTRs {
+				addrs = append(addrs, h.addr)
+			}
+		}
+	}
+	return addrs
 }
 
 // lookupRecords reads the record published now, the SPF records of the busiest

@@ -25,13 +25,29 @@ const backgroundLimit = 10 * time.Minute
 // kept is the document that is kept of an answer.
 type kept struct {
 	Rules  int     `json:"rules"`
+	State  int64   `json:"state"`
+	Asked  bool    `json:"asked"` // the DNS was there to be asked
 	Advice *Advice `json:"advice"`
 }
 
 // summary is the small document that the page of all domains reads.
 type summary struct {
 	Rules   int           `json:"rules"`
+	State   int64         `json:"state"`
+	Pending bool          `json:"pending,omitempty"` // names of addresses were still to be looked up
 	Summary DomainSummary `json:"summary"`
+}
+
+// states tells when what people said and decided about a domain changed.
+type states interface {
+	DomainStateVersion(domain string) int64
+}
+
+func (a *Advisor) state(domain string) int64 {
+	if s, ok := a.c.Store.(states); ok {
+		return s.DomainStateVersion(domain)
+	}
+	return 0
 }
 
 // work is one question being worked on.
@@ -72,7 +88,7 @@ func (a *Advisor) Cached(ctx context.Context, name domain.Name, q Question) (*Ad
 	if ok {
 		var k kept
 		if err := json.Unmarshal(c.Doc, &k); err == nil && k.Rules == rules && k.Advice != nil {
-			fresh := c.Version == a.c.Store.DomainVersion(name.String())
+			fresh := c.Version == a.c.Store.DomainVersion(name.String()) && k.State == a.state(name.String())
 			if !fresh {
 				a.start(name, q)
 			}
@@ -86,6 +102,28 @@ func (a *Advisor) Cached(ctx context.Context, name domain.Name, q Question) (*Ad
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
+}
+
+// Answer returns the kept answer where it is of the newest data and nothing
+// remains to be looked up for it; otherwise it works the answer out and keeps
+// it. It is what a command asks, which nobody comes back to. The sources of the
+// answer list at most 20 addresses each.
+func (a *Advisor) Answer(ctx context.Context, name domain.Name, q Question) (*Advice, error) {
+	if name.IsZero() {
+		return nil, errors.New("advise: no domain given")
+	}
+	c, ok, err := a.c.Store.Advice(ctx, name.String(), q.key())
+	if err != nil {
+		return nil, fmt.Errorf("advise %s: %w", name, err)
+	}
+	if ok && c.Version == a.c.Store.DomainVersion(name.String()) {
+		var k kept
+		if err := json.Unmarshal(c.Doc, &k); err == nil && k.Rules == rules && k.Advice != nil && k.State == a.state(name.String()) &&
+			(a.c.Resolver == nil || k.Asked && k.Advice.Pending == 0) {
+			return k.Advice, nil
+		}
+	}
+	return a.keep(ctx, name, q)
 }
 
 // start works a question out in the background and keeps the answer. Asked
@@ -128,6 +166,9 @@ func (a *Advisor) keep(ctx context.Context, name domain.Name, q Question) (*Advi
 	if err != nil {
 		return nil, fmt.Errorf("advise %s: %w", name, err)
 	}
+	if r.newest && q.Department == 0 {
+		a.goOn(name, q, r.pending)
+	}
 	adv := r.advice
 	for i := range adv.Sources {
 		if s := &adv.Sources[i]; len(s.Addresses) > keptAddresses {
@@ -137,11 +178,11 @@ func (a *Advisor) keep(ctx context.Context, name domain.Name, q Question) (*Advi
 	if r.version == 0 {
 		return adv, nil // no reports: names that anybody may ask about are not kept
 	}
-	doc, err := json.Marshal(kept{rules, adv})
+	doc, err := json.Marshal(kept{rules, r.state, r.asked, adv})
 	if err != nil {
 		return nil, fmt.Errorf("advise %s: %w", name, err)
 	}
-	sum, err := json.Marshal(summary{rules, r.summarize()})
+	sum, err := json.Marshal(summary{rules, r.state, adv.Pending > 0, r.summarize()})
 	if err != nil {
 		return nil, fmt.Errorf("advise %s: %w", name, err)
 	}

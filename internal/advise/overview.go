@@ -77,7 +77,7 @@ func (a *Advisor) Overview(ctx context.Context, days int) ([]DomainSummary, erro
 	for _, c := range keptLines {
 		var s summary
 		if json.Unmarshal(c.Summary, &s) == nil && s.Rules == rules {
-			s.Summary.Stale = c.Version != a.c.Store.DomainVersion(c.Domain)
+			s.Summary.Stale = c.Version != a.c.Store.DomainVersion(c.Domain) || s.State != a.state(c.Domain)
 			lines[c.Domain] = s.Summary
 		}
 	}
@@ -152,15 +152,16 @@ func (a *Advisor) Refresh(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("refresh advice: %w", err)
 		}
-		at := make(map[string]int64, len(keptLines))
+		fresh := make(map[string]bool, len(keptLines))
 		for _, c := range keptLines {
 			var s summary
 			if json.Unmarshal(c.Summary, &s) == nil && s.Rules == rules {
-				at[c.Domain] = c.Version
+				fresh[c.Domain] = c.Version == a.c.Store.DomainVersion(c.Domain) && s.State == a.state(c.Domain) &&
+					!(s.Pending && a.mayGoOn(c.Domain))
 			}
 		}
 		for _, n := range names {
-			if v, ok := at[n]; ok && v == a.c.Store.DomainVersion(n) {
+			if fresh[n] {
 				continue
 			}
 			name, err := domain.Parse(n)
