@@ -58,12 +58,13 @@ type Sender struct {
 	By    Confirmation
 }
 
-// Steps returns Setup and DKIMHow as steps with their arguments: {name} is the
+// Steps returns Setup, and DKIMHow where Setup says nothing of DKIM, as steps with
+// their arguments: {name} is the
 // vendor (the locale chooses by language between name and name_ja), {domain} the
 // customer's domain, {include}, {selectors} and {url} as in the catalogue.
 func (s Sender) Steps(domain string) []explain.Step {
 	codes := slices.Clone(s.Setup)
-	if s.DKIMHow != "" && !slices.Contains(codes, s.DKIMHow) {
+	if s.DKIMHow != "" && !slices.ContainsFunc(codes, func(c string) bool { return c == "setup.domain-assistant" || strings.HasPrefix(c, "setup.dkim-") }) {
 		codes = append(codes, s.DKIMHow)
 	}
 	args := explain.Args{"name": s.Name, "name_ja": s.NameJA, "domain": domain, "include": s.Include,

@@ -49,8 +49,9 @@ const (
 //
 //	prefix,organisation[,country]
 //
-// where "#" begins a comment and values may be quoted; it takes some 60 octets of
-// memory a line, and 4,000,000 lines at most. Where several files know an
+// where "#" begins a comment and values may be quoted; it takes some 30 octets of
+// memory a line, its text once for all lines that say the same, and may have
+// 4,000,000 lines. Where several files know an
 // address, each gives what those before it lack. Close gives the files free.
 func OpenNetworks(paths ...string) (*Networks, error) {
 	n := &Networks{}
