@@ -72,7 +72,7 @@ func letterOf(t *testing.T, r dns.Resolver, src advise.Source, observed []store.
 	}
 	a := &advise.Advice{Domain: "city.example", Window: store.Window{Begin: day - 19, End: day + 11}, Policy: "none", Sources: []advise.Source{src}}
 	a.Ladder.Next = "quarantine"
-	m := New(Config{Store: st, Resolver: r, Catalogue: sources.DefaultCatalogue(), Now: func() time.Time { return now }})
+	m := New(Config{Store: st, Resolver: r, Catalogue: catalogue(t), Now: func() time.Time { return now }})
 	done, err := m.Refresh(ctx, a)
 	if err != nil || len(done.Opened) != 1 {
 		t.Fatalf("%+v, %v", done, err)
@@ -87,6 +87,18 @@ func letterOf(t *testing.T, r dns.Resolver, src advise.Source, observed []store.
 		}
 	}
 	return l
+}
+
+// catalogue has one made-up sender.
+func catalogue(t *testing.T) *sources.Catalogue {
+	t.Helper()
+	c, err := sources.ParseCatalogue("test.yaml", []byte(`senders:
+  - {id: okuru, name: Okuru, name_ja: 送る, kind: delivery, ptr: [okuru.example], spf: [okuru.example], dkim: [okuru.example], include: spf.okuru.example, selectors: [s1, s2], dkim_how: dkim-cname, setup: [domain-assistant], url: "https://okuru.example/help", confirmed: documentation}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func record(addr, from, env, spfResult string, n uint64, dkim ...aggregate.DKIMResult) aggregate.Record {
@@ -117,14 +129,11 @@ func parseZone(t *testing.T, text string) *dnstest.Zone {
 // A vendor of the catalogue for which SPF fails: its include, its own steps and
 // names of keys, and what the record would cost.
 func TestLetterVendor(t *testing.T) {
-	sender, ok := sources.DefaultCatalogue().Sender("sendgrid")
-	if !ok || sender.Include == "" {
-		t.Fatalf("sender %+v", sender)
-	}
-	src := advise.Source{Key: "org:sendgrid.net/", Name: "sendgrid.net", HeaderFrom: []string{"city.example"}, PTR: []string{"o1.ptr.sendgrid.net"},
+	sender, _ := catalogue(t).Sender("okuru")
+	src := advise.Source{Key: "org:okuru.example/", Name: "okuru.example", HeaderFrom: []string{"city.example"}, PTR: []string{"o1.okuru.example"},
 		Sender: &advise.Sender{ID: sender.ID, Name: sender.Name, Kind: string(sender.Kind)}, Rhythm: advise.Rhythm{Pattern: "monthly", Days: 30}}
 	text := "city.example. TXT \"v=spf1 ip4:192.0.2.10 include:a.example ~all\"\na.example. TXT \"v=spf1 a:1.a.example a:2.a.example a:3.a.example a:4.a.example a:5.a.example a:6.a.example a:7.a.example a:8.a.example -all\"\n" +
-		sender.Include + ". TXT \"v=spf1 ip4:198.51.100.0/24 include:ab.sendgrid.net -all\"\nab.sendgrid.net. TXT \"v=spf1 ip4:203.0.113.0/24 -all\"\n"
+		sender.Include + ". TXT \"v=spf1 ip4:198.51.100.0/24 include:ab.okuru.example -all\"\nab.okuru.example. TXT \"v=spf1 ip4:203.0.113.0/24 -all\"\n"
 	for i := range 8 {
 		text += fmt.Sprintf("%d.a.example. A 192.0.2.%d\n", i+1, i+1)
 	}
