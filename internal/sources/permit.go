@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gaissmai/bart"
+
 	"sekimori/dns"
 	"sekimori/spf"
 )
@@ -32,6 +34,23 @@ func (p Permit) Addr(a netip.Addr) bool {
 	}
 	return false
 }
+
+// PermitIndex answers what a Permit allows in a time that does not grow with its
+// prefixes: for asking about many addresses. It is safe for concurrent use; the
+// zero PermitIndex allows nothing.
+type PermitIndex struct{ table *bart.Lite }
+
+// Index makes a PermitIndex of the prefixes that there are now.
+func (p Permit) Index() PermitIndex {
+	t := new(bart.Lite)
+	for _, n := range p.Prefixes {
+		t.Insert(n)
+	}
+	return PermitIndex{t}
+}
+
+// Addr reports whether the record allows an address.
+func (x PermitIndex) Addr(a netip.Addr) bool { return x.table != nil && x.table.Contains(a.Unmap()) }
 
 // maxPermitLookups bounds the questions for one record: more than the 10 that
 // RFC 7208 §4.6.4 allows, since a record that is over the limit tells as much.

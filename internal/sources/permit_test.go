@@ -38,6 +38,9 @@ func TestLookupPermit(t *testing.T) {
 		"192.0.2.77": true, "2001:db8:1::1": true, "203.0.113.17": true, "203.0.113.99": true, "203.0.113.200": true,
 		"203.0.113.100": false, "198.51.100.1": false, "8.8.8.8": false, "::ffff:192.0.2.1": true, "2001:db9::1": true,
 	} {
+		if got := p.Index().Addr(netip.MustParseAddr(a)); got != want {
+			t.Errorf("%s: the index says %v, want %v", a, got, want)
+		}
 		if got := p.Addr(netip.MustParseAddr(a)); got != want {
 			t.Errorf("%s: %v, want %v", a, got, want)
 		}

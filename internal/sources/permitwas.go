@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gaissmai/bart"
+
 	"sekimori/internal/store"
 	"sekimori/spf"
 )
@@ -31,18 +33,27 @@ type PermitHistory struct {
 	// Partial says that some includes were not watched, or that the record has
 	// terms (a, mx, exists, macros) whose addresses an observation does not hold.
 	Partial bool
+
+	table *bart.Table[[]int32] // of prefixes: which spans are theirs
 }
 
 // Allowed reports whether an address was allowed at some moment from one time to
-// another. It goes through all spans.
+// another, and returns the span of it that lasted longest, by its end.
 func (h PermitHistory) Allowed(a netip.Addr, from, to time.Time) (PermitSpan, bool) {
-	a = a.Unmap()
-	for _, s := range h.Spans {
-		if !s.From.After(to) && !s.To.Before(from) && s.Prefix.Contains(a) {
-			return s, true
+	var last PermitSpan
+	found := false
+	if h.table == nil || !a.IsValid() {
+		return last, false
+	}
+	a = a.Unmap().WithZone("")
+	for _, spans := range h.table.Supernets(netip.PrefixFrom(a, a.BitLen())) {
+		for _, i := range spans {
+			if s := h.Spans[i]; !s.From.After(to) && !s.To.Before(from) && (!found || s.To.After(last.To)) {
+				last, found = s, true
+			}
 		}
 	}
-	return PermitSpan{}, false
+	return last, found
 }
 
 // maxSpans bounds a history: a record of some hundred networks that changed
@@ -79,6 +90,10 @@ func PermitWas(domain string, seen []store.Observation) PermitHistory {
 	slices.SortStableFunc(w.out.Spans, func(a, b PermitSpan) int {
 		return cmp.Or(a.From.Compare(b.From), a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
 	})
+	w.out.table = new(bart.Table[[]int32])
+	for i, s := range w.out.Spans {
+		w.out.table.Modify(s.Prefix, func(v []int32, _ bool) ([]int32, bool) { return append(v, int32(i)), false })
+	}
 	return w.out
 }
 
