@@ -10,11 +10,18 @@ import (
 	"testing"
 	"time"
 
+	"sekimori/dns"
 	"sekimori/dns/dnstest"
+	"sekimori/domain"
 	"sekimori/internal/advise"
 	"sekimori/internal/collect"
+	"sekimori/internal/inventory"
+	"sekimori/internal/publish"
+	"sekimori/internal/repair"
 	"sekimori/internal/require"
 	"sekimori/internal/store"
+	"sekimori/internal/watch"
+	"sekimori/internal/web/api"
 )
 
 // needBrowser skips a test where the browser or what drives it is missing.
@@ -92,7 +99,7 @@ func TestBrowser(t *testing.T) {
 	if err := advisor.Refresh(ctx); err != nil {
 		t.Fatal(err)
 	}
-	h, err := New(Config{Store: st, Advisor: advisor, Importer: importer, Gateway: keptGate(t), Version: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	h, err := New(Config{Store: st, Advisor: advisor, Importer: importer, Gateway: keptGate(t), Work: worked(t, st, advisor, zone), Version: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,4 +117,37 @@ func TestBrowserHostile(t *testing.T) {
 	srv := httptest.NewServer(site(t, newWorld(t.TempDir())))
 	defer srv.Close()
 	browse(t, srv.URL, "hostile")
+}
+
+// worked is the work of fixing over a real store: its cases are opened, and its
+// timeline and inventory are those of the zone.
+func worked(t *testing.T, st *store.Store, advisor *advise.Advisor, zone dns.Resolver) *api.Work {
+	t.Helper()
+	ctx := t.Context()
+	manager := repair.New(repair.Config{Store: st, Advisor: advisor, Resolver: zone})
+	watcher, err := watch.New(watch.Config{Store: st, Resolver: zone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := st.DomainNames(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range names {
+		name, err := domain.Parse(text)
+		if err != nil {
+			continue
+		}
+		a, _, err := advisor.Cached(ctx, name, advise.Question{Days: 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := manager.Refresh(ctx, a); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := watcher.Look(ctx, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &api.Work{Store: st, Repair: manager, Letter: publish.Letter, Timeline: watcher, Inventory: api.NewInventory(inventory.Config{Store: st, Resolver: zone}, st, nil)}
 }

@@ -30,6 +30,8 @@ type world struct {
 	err     error // every read fails with it
 	domains []advise.DomainSummary
 	imports []string // what was uploaded
+	bench   *bench
+	leaky   bool // the advisor does not narrow to a department
 }
 
 const hostile = `<script>alert(1)</script>"'><img src=x onerror=alert(2)>`
@@ -37,7 +39,7 @@ const hostile = `<script>alert(1)</script>"'><img src=x onerror=alert(2)>`
 var newest = store.DayOf(time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC))
 
 func newWorld(dir string) *world {
-	w := &world{dir: dir}
+	w := &world{dir: dir, bench: newBench(40)}
 	add := func(name, policy string, since int, scale uint64, verdict advise.Verdict) {
 		d := advise.DomainSummary{Domain: name, Window: store.Window{Begin: newest - 30, End: newest}, Policy: policy, PolicySince: newest - store.Day(since), Verdict: verdict}
 		for _, c := range classDays(scale, 30) {
@@ -108,6 +110,21 @@ func (w *world) Cached(ctx context.Context, name domain.Name, q advise.Question)
 			s.Addresses = append(s.Addresses, netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}).String())
 		}
 		s.PTR = []string{"mx1." + name}
+		s.Key, s.Department = "org:"+name, departmentOfSource(id)
+		s.For, s.Against = []explain.Step{{Code: "web.class.says." + string(class)}, {Code: "web.class.do." + string(class)}}, []explain.Step{{Code: "web.class.says.unknown"}}
+		s.Rhythm, s.Selectors, s.Envelope = advise.Rhythm{Pattern: "monthly", Days: 30, Active: 4}, []string{"s1", hostile}, []string{"bounce." + name}
+		switch class {
+		case advise.Unknown:
+			s.Probability, s.Probabilities = 0.48, advise.Probabilities{Aligned: 0.02, Broken: 0.44, Forwarder: 0.03, Spoof: 0.03, Unknown: 0.48}
+			s.Question = &explain.Step{Code: "ask.service", Args: explain.Args{"domain": name, "author": d.Domain}}
+		case advise.Forwarder:
+			s.Probability, s.Probabilities = 1, advise.Probabilities{Forwarder: 0.71, Broken: 0.2, Unknown: 0.09}
+			s.Word = &advise.Word{Class: advise.Forwarder, Name: "卒業生の転送 " + hostile, Note: hostile, By: "田中", At: time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)}
+		default:
+			s.Probability, s.Probabilities = 0.97, advise.Probabilities{Aligned: 0.01, Broken: 0.97, Unknown: 0.02}
+			s.Sender = &advise.Sender{ID: "x", Name: hostile, Kind: "delivery", Network: "KAKUU-NET " + hostile, Country: "JP"}
+			s.OtherDomains, s.Seen = 2, []advise.Seen{{By: "failure-reports", Messages: 9, Failing: 8, Last: newest - 2}, {By: "gateway", Messages: 3, Failing: 3, Last: newest - 1}}
+		}
 		a.Sources = append(a.Sources, s)
 	}
 	src("own-1", d.Domain, advise.Aligned, 181234, 12, 3)
@@ -118,6 +135,19 @@ func (w *world) Cached(ctx context.Context, name domain.Name, q advise.Question)
 	src("unnamed", "unnamed-networks", advise.Spoof, 60123, 60123, 200)
 	for i := range 70 {
 		src(fmt.Sprintf("spoof-%d", i), fmt.Sprintf("vps%02d.rental-server.example", i), advise.Spoof, uint64(900-i), uint64(900-i), 1)
+	}
+	a.Ladder = ladderOfWorld(d.Domain)
+	a.Policies = []advise.PolicyCost{{P: "quarantine", LegitimateAtRisk: 9520, Share: 0.036, Upper95: 0.037, Legitimate: 256000, Stopped: 60000,
+		Sources:   []advise.RiskShare{{ID: "broken-1", Name: "anketo-cloud.example", AtRisk: 9120, Messages: 9120}, {ID: "hostile", Name: hostile, AtRisk: 400, Messages: 400}},
+		Receivers: []advise.RiskShare{{Name: hostile, AtRisk: 5000, Messages: 120000}, {Name: "kensaku-mail.example", AtRisk: 4520, Messages: 136000}}}}
+	if q.Department != 0 && w.bench != nil && !w.leaky { // an advisor that does not narrow is caught by the pages
+		all := a.Sources
+		a.Sources = nil
+		for _, src := range all {
+			if d := w.bench.departments[q.Department-1]; src.Department == d.Name {
+				a.Sources, a.Department = append(a.Sources, src), d.Name
+			}
+		}
 	}
 	return a, !w.stale, nil
 }

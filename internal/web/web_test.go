@@ -23,7 +23,11 @@ import (
 
 func site(t *testing.T, w *world) http.Handler {
 	t.Helper()
-	h, err := New(Config{Store: w, Advisor: w, Importer: w, Gateway: gate(t, w, true, enforcing()), Version: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	c := Config{Store: w, Advisor: w, Importer: w, Gateway: gate(t, w, true, enforcing()), Version: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	if w.bench != nil {
+		c.Work = w.bench.work()
+	}
+	h, err := New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +60,12 @@ var everyPage = []string{
 	"/gateway", "/gateway?span=day", "/gateway?span=week", "/gateway/messages", "/gateway/messages?q=ginkou&dmarc=fail&action=quarantine", "/gateway/messages?sender=kyoukai.example&since=7d&until=1h&address=192.0.2.12", "/gateway/messages?q=nothing",
 	"/gateway/messages?before=200", "/gateway/messages/1", "/gateway/messages/150", "/gateway/messages/1000000", "/gateway/reports", "/gateway/reports?state=refused&q=ginkou", "/gateway/reports?day=1999-01-01", "/gateway/reports?page=2",
 	"/survey/2026-11/compare/2025-11", "/survey/2026-11/compare/2025-11?fact=dmarc&from=no&to=yes",
+	"/work", "/work?state=found", "/work?state=done&sort=failing&desc=1&page=2", "/work?department=1&owner=%E4%BD%90%E8%97%A4&overdue=1", "/work?q=nothing", "/work?said=saved", "/work/1", "/work/2?letter=en", "/work/3?letter=ja", "/work/4", "/work/5",
+	"/departments", "/departments?q=nothing", "/departments/1", "/departments/2?said=added", "/departments/3",
+	"/domain/kakuu.example?department=1", "/domain/kakuu.example/source/fwd-1", "/domain/kakuu.example/source/own-1?said=saved", "/?department=2",
+	"/domain/kakuu.example/timeline", "/domain/kakuu.example/timeline?kind=dns", "/domain/kakuu.example/timeline?page=2", "/domain/new.example/timeline",
+	"/domain/kakuu.example/inventory", "/domain/kakuu.example/inventory?state=silent&page=2", "/domain/kakuu.example/inventory?q=nothing", "/domain/kakuu.example/inventory?action=advice",
+	"/domain/kakuu.example/monthly", "/domain/kakuu.example/monthly?month=2026-08&department=1",
 }
 
 var gap = regexp.MustCompile(`⟦[^⟧]*⟧`)
@@ -66,7 +76,9 @@ func TestPages(t *testing.T) {
 		if name == "stale" {
 			w = newWorld(t.TempDir())
 			w.stale = true
-			pages = slices.DeleteFunc(slices.Clone(pages), func(p string) bool { return strings.HasPrefix(p, "/survey") })
+			pages = slices.DeleteFunc(slices.Clone(pages), func(p string) bool {
+				return strings.HasPrefix(p, "/survey") || strings.HasPrefix(p, "/work") || strings.HasPrefix(p, "/departments") || strings.Contains(p, "/timeline") || strings.Contains(p, "/inventory")
+			})
 		}
 		if name == "empty" {
 			pages = []string{"/", "/reports", "/survey", "/quarantine", "/upload", "/help"}
@@ -95,6 +107,7 @@ func TestPages(t *testing.T) {
 var (
 	idAttr    = regexp.MustCompile(` id="([^"]*)"`)
 	inline    = regexp.MustCompile(`(?i)<[^>]*\s(on[a-z]+|style)\s*=|<style|<script(?:>| (?:[^s]|s[^r]))|javascript:`)
+	typed     = regexp.MustCompile(` value="[^"]*"`)
 	between   = regexp.MustCompile(`>[^<]*<`)
 	otherHost = regexp.MustCompile(`(?i)(?:src|href|action)="(?:https?:)?//`)
 )
@@ -113,6 +126,7 @@ func checkMarkup(t *testing.T, where, body string) {
 	script := `<script type="module" src="/assets/`
 	body = strings.Replace(body, script, `<x `, 1)
 	body = between.ReplaceAllString(body, "><") // text may say anything
+	body = typed.ReplaceAllString(body, `"`)    // and so may what a form holds
 	if m := inline.FindString(body); m != "" {
 		t.Errorf("%s: inline script or style: %.120s", where, m)
 	}
@@ -149,7 +163,8 @@ func TestErrorPages(t *testing.T) {
 	h := site(t, w)
 	for target, want := range map[string]int{
 		"/nothing": 404, "/domain/": 404, "/domain/other.example": 404, "/domain/..%2f": 404, "/domain/%00": 404, "/domain/kakuu.example/source/none": 404,
-		"/reports/0": 404, "/reports/x": 404, "/reports/99999999999999999999": 404, "/reports/4000/raw": 404, "/quarantine/9/file": 404, "/quarantine/x/file": 404,
+		"/reports/0": 404, "/reports/x": 404, "/reports/99999999999999999999": 404, "/reports/4000/raw": 404, "/work/0": 404, "/work/9999": 404, "/work/x": 404, "/departments/9": 404, "/departments/x": 404, "/work?department=77": 404, "/domain/kakuu.example?department=x": 404, "/domain/kakuu.example/monthly?month=1999-01": 404, "/work/1/letter": 404, "/work/1/letter?format=html": 404,
+		"/quarantine/9/file": 404, "/quarantine/x/file": 404,
 		"/assets/../web.go": 404, "/assets/none.js": 404, "/assets/.vite/manifest.json": 404,
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
@@ -164,6 +179,7 @@ func TestErrorPages(t *testing.T) {
 		}
 	}
 	w.err = errors.New("secret of the inside")
+	w.bench.err = w.err
 	for _, target := range everyPage {
 		if target == "/help" {
 			continue

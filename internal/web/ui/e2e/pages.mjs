@@ -33,6 +33,7 @@ export async function discover(browser, base, only) {
       if (path && at?.includes(c)) out.push({ name: `source-${c}`, path, status: 200 });
     }
   }
+  if (!only.startsWith("gateway") && !only.startsWith("survey")) out.push(...(await workPages(page, base, link, domain)));
   const report = await link("/reports", "tbody th a");
   if (report) out.push({ name: "report", path: report, status: 200 });
   const odd = await link("/reports?deviations=1", "tbody th a");
@@ -83,6 +84,46 @@ export async function discover(browser, base, only) {
     }
   }
   await page.close();
+  return out;
+}
+
+/** workPages are the pages of the work of fixing. They make a department and a
+ * link for it, as there is no other way to see what a department sees.
+ * @param {import("playwright-core").Page} page @param {string} base
+ * @param {(path: string, selector: string) => Promise<string>} link @param {string} domain @returns {Promise<Kind[]>} */
+async function workPages(page, base, link, domain) {
+  await page.goto(base + "/work");
+  if (!(await page.locator("a[href='/departments']").count())) return [];
+  /** @type {Kind[]} */
+  const out = [{ name: "work", path: "/work", status: 200 }, { name: "work-list", path: "/work?state=found", status: 200, twice: true }];
+  const one = await link("/work?state=found", "#main tbody th a");
+  if (one) out.push({ name: "work-case", path: one, status: 200 });
+  for (const what of ["timeline", "inventory", "monthly"]) {
+    const path = await link(domain, `nav.further a[href*="/${what}"]`);
+    if (path) out.push({ name: `work-${what}`, path, status: 200, twice: what !== "inventory" });
+  }
+  out.push({ name: "work-departments", path: "/departments", status: 200, twice: true });
+  let department = await link("/departments", "#main tbody th a");
+  if (!department) {
+    await page.locator("#name").fill("観光課");
+    await Promise.all([page.waitForURL(/departments\/\d+/), page.locator("form[action='/departments'] button").click()]);
+    department = new URL(page.url()).pathname;
+    await page.locator("#domain").selectOption({ index: 0 });
+    await page.locator("#by").fill("e2e");
+    await Promise.all([page.waitForURL(/said=assigned/), page.locator("form[action$='/parts'].entry button").click()]);
+  }
+  await page.goto(base + department);
+  await page.locator("#link-by").fill("e2e");
+  await Promise.all([page.waitForURL(/said=made/), page.locator("form[action$='/links'] button.main").click()]);
+  const shared = new URL((await page.locator("#new-link").textContent()) ?? "", base).pathname;
+  out.push({ name: "work-department", path: department, status: 200, twice: true });
+  out.push({ name: "work-narrowed", path: `${domain}?department=${department.split("/").at(-1)}`, status: 200, twice: true });
+  out.push({ name: "work-shared", path: shared, status: 200 }, { name: "work-shared-board", path: `${shared}/work`, status: 200, twice: true });
+  for (const [name, path, selector] of [["work-shared-source", `${shared}/sources`, "tbody th a"], ["work-shared-case", shared, "[aria-labelledby=cases] tbody th a"], ["work-shared-monthly", shared, "a[href*='/monthly/']"]]) {
+    const found = await link(path ?? "", selector ?? "");
+    if (found) out.push({ name: name ?? "", path: found, status: 200, twice: true });
+  }
+  out.push({ name: "work-shared-none", path: "/d/" + "A".repeat(43), status: 404, twice: true });
   return out;
 }
 

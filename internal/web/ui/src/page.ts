@@ -3,6 +3,7 @@
 import "./style.css";
 
 const moved = keepZone();
+wholeLinks();
 showCopyButtons();
 
 const charts = [...document.querySelectorAll<HTMLElement>("[data-chart]")];
@@ -44,6 +45,11 @@ function keepZone(): boolean {
   const stated = document.querySelector("[data-zone-name]");
   if (stated) stated.textContent = zone;
   return true;
+}
+
+/** wholeLinks puts this server's address before links that are to be passed on. */
+function wholeLinks(): void {
+  for (const e of document.querySelectorAll<HTMLElement>("[data-link]")) e.textContent = new URL(e.textContent.trim(), location.href).href;
 }
 
 /** showCopyButtons reveals buttons that need the clipboard. */
