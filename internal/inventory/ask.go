@@ -100,7 +100,7 @@ func Ask(ctx context.Context, c Config, name domain.Name) (Asked, error) {
 	stale := c.Now().Add(-c.MaxAge)
 	var given, left int64
 	stopped := false
-	err = merged(ctx, c, name, w, func(i *item) error {
+	_, err = merged(ctx, c, name, w, func(i *item) error {
 		if !i.stale(stale) {
 			return nil
 		}

@@ -53,6 +53,7 @@ type Store interface {
 	PolicyHistory(ctx context.Context, domain string) ([]store.PolicySpan, error)
 	Observations(ctx context.Context, domain, kind string, limit int) ([]store.Observation, error)
 	Newest(ctx context.Context, domain string) (store.Day, bool, error)
+	DomainVersion(domain string) int64
 }
 
 // Config is what an inventory works with. Store alone is needed.
@@ -72,6 +73,8 @@ type Config struct {
 	Budget time.Duration
 	// MaxNames bounds how many names one call of Ask asks about; 0 means 200,000.
 	MaxNames int
+	// Memory spares pages the reading of reports; nil for none.
+	Memory *Memory
 	// Tell hears how far Ask is, now and then; nil for nobody.
 	Tell func(Asked)
 }

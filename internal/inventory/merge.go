@@ -6,6 +6,8 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"sekimori/domain"
 	"sekimori/internal/store"
@@ -41,11 +43,12 @@ func (i *item) forged() bool {
 // merged yields every known name of a domain, the domain itself among them, in
 // the order of their octets. It holds the author domains of the reports in
 // memory, which the store bounds, and of the rest one name at a time. yield's
-// error ends the walk and is returned.
-func merged(ctx context.Context, c Config, name domain.Name, w store.Window, yield func(*item) error) error {
-	authors, err := authorsOf(ctx, c, name, w)
+// error ends the walk and is returned. cut counts the author domains that are
+// too many to be read.
+func merged(ctx context.Context, c Config, name domain.Name, w store.Window, yield func(*item) error) (cut int64, err error) {
+	authors, cut, err := c.Memory.authors(ctx, c, name, w)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	known, stopKnown := pull(func(f func(store.KnownName) error) error { return c.Store.Names(ctx, name.String(), f) })
 	defer stopKnown()
@@ -53,17 +56,17 @@ func merged(ctx context.Context, c Config, name domain.Name, w store.Window, yie
 	defer stopFacts()
 	k, haveKnown, err := known()
 	if err != nil {
-		return err
+		return cut, err
 	}
 	f, haveFact, err := facts()
 	if err != nil {
-		return err
+		return cut, err
 	}
 	root := name.String()
 	rootDone := false
 	for len(authors) > 0 || haveKnown || !rootDone {
 		if err := ctx.Err(); err != nil {
-			return err
+			return cut, err
 		}
 		next := ""
 		for _, candidate := range []struct {
@@ -84,24 +87,24 @@ func merged(ctx context.Context, c Config, name domain.Name, w store.Window, yie
 		for haveKnown && k.Name == next {
 			it.origins = append(it.origins, k.Origin)
 			if k, haveKnown, err = known(); err != nil {
-				return err
+				return cut, err
 			}
 		}
 		slices.Sort(it.origins)
 		it.origins = slices.Compact(it.origins)
 		for haveFact && f.Name < next { // of a name that is not known any more
 			if f, haveFact, err = facts(); err != nil {
-				return err
+				return cut, err
 			}
 		}
 		if haveFact && f.Name == next {
 			it.fact, it.known = f, true
 		}
 		if err := yield(&it); err != nil {
-			return err
+			return cut, err
 		}
 	}
-	return nil
+	return cut, nil
 }
 
 func first(a []store.AuthorTotals) string {
@@ -112,10 +115,12 @@ func first(a []store.AuthorTotals) string {
 }
 
 // authorsOf reads the author domains of reports that are names below the domain,
-// in the order of their octets.
-func authorsOf(ctx context.Context, c Config, name domain.Name, w store.Window) ([]store.AuthorTotals, error) {
+// in the order of their octets, and counts those that are too many.
+func authorsOf(ctx context.Context, c Config, name domain.Name, w store.Window) (list []store.AuthorTotals, cut int64, err error) {
 	var out []store.AuthorTotals
-	_, err := c.Store.AuthorNames(ctx, name.String(), w, 0, func(a store.AuthorTotals) error {
+	read := int64(0)
+	all, err := c.Store.AuthorNames(ctx, name.String(), w, 0, func(a store.AuthorTotals) error {
+		read++
 		n, err := domain.Parse(a.Name)
 		if err != nil || !n.IsSubdomainOf(name) {
 			return nil
@@ -125,7 +130,7 @@ func authorsOf(ctx context.Context, c Config, name domain.Name, w store.Window) 
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	slices.SortFunc(out, func(a, b store.AuthorTotals) int { return strings.Compare(a.Name, b.Name) })
 	// Two spellings of one name.
@@ -137,7 +142,7 @@ func authorsOf(ctx context.Context, c Config, name domain.Name, w store.Window) 
 		}
 		kept = append(kept, a)
 	}
-	return kept, nil
+	return kept, all - read, nil
 }
 
 func join(a, b store.AuthorTotals) store.AuthorTotals {
@@ -188,4 +193,58 @@ func window(ctx context.Context, c Config, name domain.Name) (store.Window, erro
 		newest = store.DayOf(c.Now())
 	}
 	return store.Window{Begin: newest - store.Day(c.Days), End: newest}, nil
+}
+
+// Memory keeps the author domains of reports for a while, so that turning the
+// pages of an inventory does not scan its reports each time. The zero value is
+// ready; nil keeps nothing. It is safe for concurrent use.
+type Memory struct {
+	mu   sync.Mutex
+	list map[string]rememberedAuthors
+}
+
+// rememberedAuthors is one domain's author domains.
+type rememberedAuthors struct {
+	version int64
+	window  store.Window
+	at      time.Time
+	authors []store.AuthorTotals
+	cut     int64
+}
+
+const (
+	// memoryLasts: the classes of addresses change without a new report.
+	memoryLasts = 2 * time.Minute
+	// memoryMost bounds the author domains that are kept, of all domains.
+	memoryMost = 400_000
+)
+
+// authors is authorsOf, from memory where it is fresh.
+func (m *Memory) authors(ctx context.Context, c Config, name domain.Name, w store.Window) ([]store.AuthorTotals, int64, error) {
+	if m == nil {
+		return authorsOf(ctx, c, name, w)
+	}
+	version := c.Store.DomainVersion(name.String())
+	now := c.Now()
+	m.mu.Lock()
+	r, ok := m.list[name.String()]
+	m.mu.Unlock()
+	if ok && r.version == version && r.window == w && now.Sub(r.at) < memoryLasts {
+		return r.authors, r.cut, nil
+	}
+	list, cut, err := authorsOf(ctx, c, name, w)
+	if err != nil {
+		return nil, 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	total := len(list)
+	for _, o := range m.list {
+		total += len(o.authors)
+	}
+	if m.list == nil || total > memoryMost || len(m.list) > 1000 {
+		m.list = map[string]rememberedAuthors{}
+	}
+	m.list[name.String()] = rememberedAuthors{version, w, now, list, cut}
+	return list, cut, nil
 }

@@ -63,7 +63,7 @@ func each(ctx context.Context, c Config, name domain.Name, q Query, f func(Name)
 	v.inherit()
 	q.Search = strings.ToLower(strings.TrimSpace(q.Search))
 	stale := c.Now().Add(-c.MaxAge)
-	err = merged(ctx, c, name, w, func(i *item) error {
+	cut, err := merged(ctx, c, name, w, func(i *item) error {
 		if i.forged() {
 			inv.Forged++
 			inv.ForgedMessages += i.mail.Spoof
@@ -100,12 +100,12 @@ func each(ctx context.Context, c Config, name domain.Name, q Query, f func(Name)
 	if inv.None, err = noneClock(ctx, c, name); err != nil {
 		return nil, err
 	}
-	inv.notes(c, v)
+	inv.notes(c, v, cut)
 	return inv, nil
 }
 
 // notes says what could not be known.
-func (inv *Inventory) notes(c Config, v *view) {
+func (inv *Inventory) notes(c Config, v *view, cut int64) {
 	note := func(code string, args explain.Args) {
 		inv.Notes = append(inv.Notes, explain.Step{Code: code, Args: args})
 	}
@@ -118,6 +118,9 @@ func (inv *Inventory) notes(c Config, v *view) {
 	}
 	if inv.Forged > 0 {
 		note("inventory.forged", explain.Args{"count": inv.Forged, "messages": int64(min(inv.ForgedMessages, 1<<62))})
+	}
+	if cut > 0 {
+		note("inventory.names-cut", explain.Args{"count": cut})
 	}
 	if v.above() {
 		note("inventory.organization-above", explain.Args{"domain": v.from.Organizational})

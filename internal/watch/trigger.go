@@ -90,7 +90,7 @@ func (w *Watcher) Trigger(ctx context.Context, a *advise.Advice) error {
 		now = tripState{Tripped: true, Since: bar.Day, Last: bar.Day, At: w.c.Now().UTC(), Failing: bar.Failing, Policy: a.Ladder.Now, Record: bar.Record}
 		step := explain.Step{Code: "watch.step-back", Args: explain.Args{"domain": a.Domain, "day": bar.Day.String(), "failing": int64(min(bar.Failing, 1<<62)),
 			"share": bar.Share, "policy": a.Ladder.Now}}
-		more := []explain.Step{{Code: "watch.step-back-publish", Args: explain.Args{"name": "_dmarc." + a.Domain, "record": explain.Clip(bar.Record)}}}
+		more := []explain.Step{{Code: "watch.step-back-publish", Args: explain.Args{"name": "_dmarc." + a.Domain, "record": clean(bar.Record)}}}
 		err = w.happen(ctx, "step-back", bar.Day, a, step, append(more, blamed(a)...))
 	case bar.Tripped:
 		now.Last, now.Failing = max(t.Last, bar.Day), bar.Failing
