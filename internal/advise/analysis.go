@@ -319,7 +319,10 @@ func (s *scene) allow(name string, p sources.Permit) {
 	}
 	if p.Found {
 		s.exists[name] = true
+		s.permit.Found = true
 	}
+	s.permit.Domains = append(s.permit.Domains, p.Domains...)
+	s.permit.Partial = s.permit.Partial || p.Partial
 }
 
 // authors returns the author domains of ours below the policy domain, those
@@ -371,8 +374,16 @@ func (n *analysis) survey() {
 	var direct, signed uint64
 	nets := map[string]map[netip.Prefix]bool{}
 	sizes := map[string][]uint64{}
+	s.envelopes = map[string]int{}
+	passing := uint64(0)
 	for _, g := range n.groups {
+		passing += g.passing()
 		for _, h := range g.hosts {
+			if e := h.envelope.top(); e != "" {
+				if _, ok := s.envelopes[e]; ok || len(s.envelopes) < maxSurvey {
+					s.envelopes[e]++
+				}
+			}
 			aligned := h.spfAligned > 0 && h.spfAligned*5 >= h.all.messages
 			if aligned || h.org == s.ours && h.passing() > 0 {
 				s.networks[network(h.addr)] = true
@@ -424,6 +435,7 @@ func (n *analysis) survey() {
 		}
 	}
 	s.unsigned = signed*2 < direct
+	s.silent = passing == 0 && s.permit.Found && !s.permit.Partial && len(s.permit.Prefixes) == 0 && len(s.permit.Domains) == 0
 	for name, set := range nets {
 		s.scattered[name] = len(set)
 		slices.Sort(sizes[name])

@@ -62,6 +62,8 @@ type scene struct {
 	typical   map[string]uint64          // author domain → messages of a typical host among these
 	swarm     map[string]float64         // author domain → business value of all these together
 	exists    map[string]bool            // author domains looked up: whether the DNS has them
+	silent    bool                       // our SPF record allows nobody, and nothing ever passed
+	envelopes map[string]int             // envelope domain → hosts that use it most
 	unsigned  bool                       // most of what we send directly has no signature of ours
 	was       sources.PermitHistory      // what our SPF record allowed when, as far as it was watched
 	wasOrg    map[string]bool            // organisations that it included at any time
@@ -294,7 +296,7 @@ func (s *scene) forwarding(g *group) *weigh {
 		w.add(-4, "why.hosts-differ", nil)
 	}
 	if g.dkimAligned >= 1000 && g.ourSigFails*1000 < 4*g.dkimAligned && g.ownReturn*5 < g.all.messages {
-		w.add(-1.5, "why.never-breaks", explain.Args{"messages": int64(g.dkimAligned)})
+		w.add(-2, "why.never-breaks", explain.Args{"messages": int64(g.dkimAligned)})
 	}
 	var shared, direct uint64
 	for _, h := range g.headerFrom {
@@ -360,6 +362,9 @@ func (s *scene) weighIdentity(g *group) {
 	n := float64(g.all.messages)
 	bare := float64(g.bare) >= n/2
 	lone := bare && g.ptrOrg == "" // nothing but an address
+	if s.silent {
+		w.suspect(-4, "why.silent-domain", nil)
+	}
 	related := s.weighRelations(g, w)
 	s.weighKnown(g, w, bare, related)
 	s.weighName(g, w, bare)
@@ -390,7 +395,7 @@ func (s *scene) weighIdentity(g *group) {
 			w.add(2.5, "why.broken-signature", args)
 		}
 	}
-	if s.unsigned && !related && w.score >= oursFrom && g.ptrOrg != s.ours && s.mayForward(g) {
+	if s.unsigned && !related && w.score >= oursFrom && g.pattern.period == 0 && g.ptrOrg != s.ours && s.mayForward(g) {
 		// Without signatures, mail of ours that others pass on looks like this.
 		w.add(oursFrom-0.5-w.score, "why.may-be-forwarded", nil)
 	}
@@ -551,11 +556,15 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 			points = 2.5
 		}
 		w.add(points, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
+	case p.period >= 26 && !lone && p.equal:
+		w.add(3.5, "why.twice", explain.Args{"days": int64(p.period)})
 	case p.period >= 26 && !lone:
 		w.add(2.5, "why.twice", explain.Args{"days": int64(p.period)})
 	case business >= 3.3 && maybe:
 		// Without signatures, mail of ours that others pass on keeps our hours.
 		w.add(1, "why.business-days", explain.Args{"active": int64(p.active)})
+	case business >= 8:
+		w.add(7, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 6:
 		w.add(6, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 4.5:
@@ -573,12 +582,24 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		}
 	case business >= 2.3 && p.active >= 6 && p.span >= 10 && !bare:
 		w.add(2, "why.business-days", explain.Args{"active": int64(p.active)})
+	case business >= 2.3 && p.active >= 6 && lone && g.all.messages > 3*s.typical[g.headerFrom.top()]:
+		w.add(2, "why.business-days", explain.Args{"active": int64(p.active)})
 	case p.occasions >= 3 && p.span >= 40 && !bare && !p.waves && !g.most(sources.Numbered):
 		w.add(1.5, "why.comes-back", explain.Args{"times": int64(p.occasions), "span": int64(p.span)})
 	}
-	if top := g.headerFrom.top(); lone && p.span >= 30 && p.active*2 >= p.span && g.all.messages > 5*s.typical[top] && s.large[top] < 5 && s.scattered[top] >= 10 {
+	if e := g.envelope.top(); lone && e != "" && e != g.headerFrom.top() && e != s.domain && s.envelopes[e] == len(g.hosts) && p.active >= 10 {
 		g.notable = true
-		w.add(3, "why.stands-out", explain.Args{"active": int64(p.active), "span": int64(p.span)})
+		w.add(2.5, "why.only-envelope", explain.Args{"domain": e})
+	}
+	if len(g.hosts) >= 3 && lone && strings.HasPrefix(g.key, "bare:") && p.active >= 10 {
+		w.add(1.5, "why.one-network", explain.Args{"addresses": int64(len(g.hosts))})
+	}
+	if top := g.headerFrom.top(); lone && p.active >= 5 && g.all.messages > 5*s.typical[top] && s.large[top] < 5 && s.scattered[top] >= 10 {
+		points := 1.5
+		if p.span >= 30 && p.active*2 >= p.span {
+			points, g.notable = 3, true
+		}
+		w.add(points, "why.stands-out", explain.Args{"active": int64(p.active), "span": int64(p.span)})
 	}
 	if g.asked == 0 && !bare && (p.period >= 26 || p.span >= 14 && p.active >= 8 && (p.period > 0 || business >= 2.5)) {
 		w.add(1, "why.same-identity", explain.Args{"domain": g.foreign.top(), "span": int64(p.span)})

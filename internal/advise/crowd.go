@@ -106,10 +106,8 @@ func (s *scene) weighCrowd(g *group, w *weigh) {
 	own := g.ptrOrg != "" && g.ptrOrg == g.foreign.top()
 	args := explain.Args{"domains": int64(g.crowded)}
 	switch n := g.crowded; {
-	case n >= 5:
-		w.suspect(-6, "why.crowded-network", args)
-	case n == 4:
-		w.suspect(-4, "why.crowded-network", args)
+	case n >= 4:
+		w.suspect(-7, "why.crowded-network", args)
 	case n == 3:
 		w.suspect(-2, "why.crowded-network", args)
 	}
@@ -128,8 +126,10 @@ func (s *scene) weighCrowd(g *group, w *weigh) {
 	if n := g.spread; n >= 12 && !own && len(g.hosts)*2 < n*3 {
 		points := 0.0
 		switch {
-		case g.most(sources.Consumer) || g.most(sources.Nameless):
+		case g.most(sources.Consumer):
 			points = -3
+		case g.most(sources.Nameless):
+			points = -1.5
 		case g.most(sources.Numbered):
 			points = -2
 		case g.asked == 0 && n >= 40:

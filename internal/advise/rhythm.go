@@ -30,6 +30,7 @@ type pattern struct {
 	// of the messages or more, and there are many such days: what comes and
 	// goes like that is no daily business.
 	waves bool
+	equal bool // there were two occasions, of one size
 	// broke is the day from which on nearly everything failed that had passed
 	// before, fixed the reverse; 0 for none. A forwarder breaks a share.
 	broke, fixed store.Day
@@ -67,6 +68,18 @@ func patternOf(days map[store.Day]count, begin, end store.Day) pattern {
 	p.occasions = len(starts)
 	if p.period = period(starts); len(busy)*2 > p.span || len(starts) == 2 && len(busy)*3 > p.span {
 		p.period = 0 // a pause is no period
+	}
+	if len(starts) == 2 {
+		var sums [2]uint64
+		for d, c := range days {
+			if d < starts[1] {
+				sums[0] += c.messages
+			} else {
+				sums[1] += c.messages
+			}
+		}
+		lo, hi := min(sums[0], sums[1]), max(sums[0], sums[1])
+		p.equal = hi >= 20 && lo*100 >= hi*85
 	}
 	p.business = businessDays(days, first, last)
 	p.waves = waves(days, p.span)
