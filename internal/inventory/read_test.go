@@ -187,7 +187,7 @@ func (g *generator) Read(p []byte) (int, error) {
 // TestReadBounded reads many certificates, and as many lines, and looks
 // at the memory in use meanwhile.
 func TestReadBounded(t *testing.T) {
-	const n = 120_000
+	const n = 60_000
 	for name, entry := range map[string]func(int) string{
 		"json": func(i int) string {
 			open := ","
@@ -206,7 +206,7 @@ func TestReadBounded(t *testing.T) {
 			var most uint64
 			k := 0
 			sum, err := Reading{Domain: mustName(t, "city.example.jp")}.Read("big", &generator{n: n, entry: entry}, func(store.KnownName) error {
-				if k++; k%40_000 == 0 {
+				if k++; k%20_000 == 0 {
 					var m runtime.MemStats
 					runtime.GC()
 					runtime.ReadMemStats(&m)
