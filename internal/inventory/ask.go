@@ -80,7 +80,24 @@ func Ask(ctx context.Context, c Config, name domain.Name) (Asked, error) {
 	if err != nil {
 		return Asked{}, err
 	}
-	a := &asking{c: c, root: name, queue: make(chan string), done: make(chan store.NameFact, factBatch)}
+	stale := c.Now().Add(-c.MaxAge)
+	total := int64(0)
+	if c.Tell != nil {
+		// Who looks on wants to know how much there is. The reports are read once.
+		if c.Memory == nil {
+			c.Memory = &Memory{}
+		}
+		_, err := merged(ctx, c, name, w, func(i *item) error {
+			if i.stale(stale) {
+				total++
+			}
+			return nil
+		})
+		if err != nil {
+			return Asked{}, fmt.Errorf("inventory of %s: %w", name, err)
+		}
+	}
+	a := &asking{c: c, root: name, total: total, queue: make(chan string), done: make(chan store.NameFact, factBatch)}
 	work, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if c.Budget > 0 {
@@ -97,7 +114,6 @@ func Ask(ctx context.Context, c Config, name domain.Name) (Asked, error) {
 	}
 	kept := make(chan error, 1)
 	go func() { kept <- a.keep(context.WithoutCancel(ctx), cancel) }()
-	stale := c.Now().Add(-c.MaxAge)
 	var given, left int64
 	stopped := false
 	_, err = merged(ctx, c, name, w, func(i *item) error {
@@ -138,6 +154,7 @@ func (i *item) stale(before time.Time) bool {
 type asking struct {
 	c     Config
 	root  domain.Name
+	total int64 // names to ask about, where somebody looks on
 	queue chan string
 	done  chan store.NameFact
 
@@ -157,7 +174,8 @@ func (a *asking) keep(ctx context.Context, stop func()) error {
 				stop()
 			}
 			if a.c.Tell != nil {
-				a.c.Tell(Asked{Names: a.asked.Load(), Silent: a.silent.Load()})
+				n := a.asked.Load()
+				a.c.Tell(Asked{Names: n, Silent: a.silent.Load(), Left: max(0, a.total-n)})
 			}
 		}
 		batch = batch[:0]

@@ -259,8 +259,13 @@ func TestAskMany(t *testing.T) {
 		t.Fatalf("%+v, %v", asked, err)
 	}
 	c.MaxNames = 0
+	var told []Asked
+	c.Tell = func(a Asked) { told = append(told, a) }
 	if asked, err = Ask(ctx, c, name); err != nil || asked.Left != 0 || asked.Names > 2000 {
 		t.Fatalf("%+v, %v", asked, err)
+	}
+	if len(told) < 3 || told[0].Left == 0 || told[len(told)-1].Left != 0 {
+		t.Errorf("told %+v", told)
 	}
 	inv, err := Take(ctx, c, name, Query{Offset: 2990})
 	if err != nil || inv.Counts[Absent] != n || inv.Unasked != 0 || len(inv.Names) != 11 {
