@@ -95,12 +95,20 @@ func TestKill(t *testing.T) {
 		writeFile(t, in, fmt.Sprintf("more/%03d.xml.gz", i), gz(reportXML(fmt.Sprintf("more%d", i), 1+i%40)))
 	}
 	writeFile(t, in, "large2.xml.gz", gz(reportXML("large2", 60_000)))
+	var box [][]byte
+	for i := range 200 {
+		box = append(box, failureReportText(fmt.Sprint(i%150), "192.0.2.7"))
+	}
+	writeFile(t, in, "failures/box.mbox", mboxed(box...))
+	for i := range 40 {
+		writeFile(t, in, fmt.Sprintf("failures/%02d.eml", i), failureReportText(fmt.Sprint(140+i), "192.0.2.7"))
+	}
 
 	calm := t.TempDir()
 	start := time.Now()
 	want, _ := killed(t, calm, in, -1)
 	took := time.Since(start)
-	if want.Reports != 402 || len(want.Rejected) != 12 {
+	if want.Reports != 402 || len(want.Rejected) != 12 || want.FailureReports != 180 || want.FailureDuplicates != 60 {
 		t.Fatalf("undisturbed: %s", summary(want))
 	}
 
@@ -149,5 +157,9 @@ func check(t *testing.T, dirA string, a Result, dirB string, b Result) {
 	}
 	if err != nil || n != a.Reports || rows != a.Rows {
 		t.Errorf("%d reports with %d rows stored, %v; want %d, %d", n, rows, err, a.Reports, a.Rows)
+	}
+	var told int64
+	if err := s.Sightings(context.Background(), "city.example", store.Window{End: 1 << 30}, func(store.Sighting) error { told++; return nil }); err != nil || told != a.FailureReports {
+		t.Errorf("%d failure reports stored, %v; want %d", told, err, a.FailureReports)
 	}
 }
