@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"time"
 
 	"sekimori/explain"
 	"sekimori/internal/store"
@@ -124,12 +125,17 @@ func deviation(v []float64, mid float64) float64 {
 // waveMemory is the waves of a domain as of a state of its reports.
 type waveMemory struct {
 	version int64
+	at      time.Time
 	begin   store.Day
 	waves   []wave
 }
 
+// wavesLast is how long waves are good although reports came in meanwhile: an
+// import changes the state of a domain every second.
+const wavesLast = 2 * time.Minute
+
 // wavesOf returns a domain's waves since a day. Cost: a scan of its failing
-// records, once for each state of its reports.
+// records, once for each state of its reports, and not every moment.
 func (w *Watcher) wavesOf(ctx context.Context, name string, begin store.Day) ([]wave, error) {
 	newest, ok, err := w.c.Store.Newest(ctx, name)
 	if err != nil || !ok {
@@ -141,12 +147,13 @@ func (w *Watcher) wavesOf(ctx context.Context, name string, begin store.Day) ([]
 	w.mu.Lock()
 	m, ok := w.waves[name]
 	w.mu.Unlock()
-	if !ok || m.version != version || m.begin > begin {
+	now := w.c.Now()
+	if !ok || m.version != version && now.Sub(m.at) >= wavesLast || m.begin > begin {
 		totals, err := w.c.Store.ClassDaily(ctx, name, store.Window{Begin: begin, End: newest})
 		if err != nil {
 			return nil, err
 		}
-		m = waveMemory{version, begin, waves(forgedDays(totals))}
+		m = waveMemory{version, now, begin, waves(forgedDays(totals))}
 		w.mu.Lock()
 		if len(w.waves) > 1000 { // it is only a memory
 			clear(w.waves)
