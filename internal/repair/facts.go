@@ -95,25 +95,36 @@ func recognised(s *advise.Source, domain string) ([]netip.Prefix, []string) {
 	return said.Networks, slices.DeleteFunc(said.Identities, func(o string) bool { return o == ours })
 }
 
-// alike says how alike a source and a case are: 0 for not at all, 1 for at
-// least half of the source's networks, 2 for an identity in common.
-func alike(networks []netip.Prefix, identities []string, c *store.Case) int {
+// alike says how alike a source and a case are: 0 for not at all, 1 for the
+// same place, 2 for an identity in common. The same place is an address in
+// common where all of the case's are known, and else at least half of the
+// source's networks; with an author domain in common.
+func alike(s *found, c *store.Case, f *facts) int {
 	common := func(a, b []string) bool {
-		return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+		return slices.ContainsFunc(a, func(v string) bool { return slices.Contains(b, v) })
 	}
-	if common(identities, c.Identities) {
+	if common(s.identities, c.Identities) {
 		return 2
 	}
-	if len(identities) > 0 && len(c.Identities) > 0 || len(networks) == 0 {
+	if len(s.identities) > 0 && len(c.Identities) > 0 || len(s.networks) == 0 {
 		return 0 // two services may live in one network
 	}
+	if len(f.Source.HeaderFrom) > 0 && len(s.HeaderFrom) > 0 && !common(s.HeaderFrom, f.Source.HeaderFrom) {
+		return 0
+	}
+	if f.complete() {
+		if common(s.Addresses, f.Source.Addresses) {
+			return 1
+		}
+		return 0
+	}
 	n := 0
-	for _, p := range networks {
+	for _, p := range s.networks {
 		if slices.Contains(c.Networks, p) {
 			n++
 		}
 	}
-	if n*2 >= len(networks) && n > 0 {
+	if n*2 >= len(s.networks) && n > 0 {
 		return 1
 	}
 	return 0

@@ -99,7 +99,8 @@ func (m *Manager) Open(ctx context.Context, name domain.Name, source, by string)
 		if err != nil {
 			return store.Case{}, err
 		}
-		return m.open(ctx, a, s, by, nil, assign)
+		c, _, err := m.open(ctx, a, s, by, nil, assign)
+		return c, err
 	}
 	return store.Case{}, fmt.Errorf("source %.60q of %s: %w", source, name, store.ErrNotFound)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"sekimori/explain"
 	"sekimori/internal/advise"
@@ -127,7 +128,7 @@ func (r *refresh) match() {
 			if exact[s.Key] || s.Class == advise.Spoof || s.Class == advise.Forwarder || slices.Contains(w.facts.Siblings, s.Key) {
 				continue
 			}
-			n := alike(s.networks, s.identities, &w.Case)
+			n := alike(s, &w.Case, &w.facts)
 			if n == 0 {
 				continue
 			}
@@ -140,7 +141,9 @@ func (r *refresh) match() {
 				w.ids = append(w.ids, s.ID)
 			}
 		}
-		if w.source == nil && best >= 0 {
+		// What stands in the same place and passes may be a larger source that
+		// the repaired mail has become a part of.
+		if w.source == nil && best >= 0 && (rank == 2 || r.sources[best].Class == advise.Broken) {
 			w.source, w.sure = r.sources[best].Source, rank == 2
 		}
 	}
@@ -245,11 +248,13 @@ func (r *refresh) open() error {
 		if s.Class != advise.Broken || s.Failing == 0 || r.byKey[s.Key] != nil || r.followed(s) {
 			continue
 		}
-		c, err := r.m.open(r.ctx, r.a, s.Source, "", r.siblings(s), r.assign)
+		c, added, err := r.m.open(r.ctx, r.a, s.Source, "", r.siblings(s), r.assign)
 		if err != nil {
 			return err
 		}
-		r.done.Opened = append(r.done.Opened, c)
+		if added {
+			r.done.Opened = append(r.done.Opened, c)
+		}
 	}
 	return nil
 }
@@ -264,18 +269,20 @@ func (r *refresh) followed(s *found) bool {
 func (r *refresh) siblings(s *found) []string {
 	var out []string
 	c := store.Case{Networks: s.networks, Identities: s.identities}
+	var f facts // without addresses: the same networks are enough
 	for i := range r.sources {
 		o := &r.sources[i]
-		if o.Key != s.Key && alike(o.networks, o.identities, &c) > 0 && len(out) < 100 {
+		if o.Key != s.Key && alike(o, &c, &f) > 0 && len(out) < 100 {
 			out = append(out, o.Key)
 		}
 	}
 	return out
 }
 
-// open opens a case about a source.
-func (m *Manager) open(ctx context.Context, a *advise.Advice, s *advise.Source, by string, siblings []string, assign assignments) (store.Case, error) {
-	now := m.c.Now().UTC()
+// open opens a case about a source, or returns the one that another process
+// opened meanwhile, and says which.
+func (m *Manager) open(ctx context.Context, a *advise.Advice, s *advise.Source, by string, siblings []string, assign assignments) (store.Case, bool, error) {
+	now := m.c.Now().UTC().Truncate(time.Microsecond)
 	w := work{Case: store.Case{Domain: a.Domain, Key: s.Key, Source: s.ID, Name: s.Name, State: store.CaseFound, Opened: now,
 		Failing: s.Failing, Messages: s.Messages, LastDay: s.LastDay}, source: s}
 	w.look(s, a)
@@ -286,7 +293,8 @@ func (m *Manager) open(ctx context.Context, a *advise.Advice, s *advise.Source, 
 	if e, ok := assign.take(&w); ok {
 		events = append(events, store.CaseEvent{At: now, Kind: "department", From: e[0], To: e[1]})
 	}
-	return m.c.Store.PutCase(ctx, w.Case, events...)
+	c, err := m.c.Store.PutCase(ctx, w.Case, events...)
+	return c, c.Opened.Equal(now), err
 }
 
 // stepText is a step as the program's own events carry it.

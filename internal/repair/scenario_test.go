@@ -24,6 +24,8 @@ city.example. TXT "v=spf1 ip4:192.0.2.10 -all"
 city.example. MX 10 mail.city.example.
 mail.city.example. A 192.0.2.10
 app.city.example. A 192.0.2.30
+new.city.example. A 192.0.2.40
+40.2.0.192.in-addr.arpa. PTR new.city.example.
 10.2.0.192.in-addr.arpa. PTR mail.city.example.
 30.2.0.192.in-addr.arpa. PTR app.city.example.
 20.100.51.198.in-addr.arpa. PTR out1.okuru.example.
@@ -43,7 +45,7 @@ type town struct {
 	now time.Time
 	id  int
 
-	vendorFixed, appFixed bool
+	vendorFixed, appFixed, survey bool
 }
 
 func newTown(t *testing.T) *town {
@@ -96,6 +98,9 @@ func (w *town) pass(days int) {
 				result = "pass"
 			}
 			add("192.0.2.30", "app.city.example", 8, false, w.appFixed, nil, "city.example", result)
+			if w.survey {
+				add("192.0.2.40", "app.city.example", 9, false, false, nil, "city.example", "fail")
+			}
 			w.id++
 			in = append(in, &store.Incoming{Rows: &rows, Report: aggregate.Report{
 				Metadata:        aggregate.Metadata{OrgName: org, ReportID: fmt.Sprint(w.id), Begin: day.Time(), End: (day + 1).Time().Add(-time.Second)},
@@ -275,7 +280,7 @@ func TestScenario(t *testing.T) {
 	if c := w.get(vendor.ID); c.State != store.CaseDone || c.Proof < 100 || c.Receivers != 3 || c.Relapse != 0 || c.Department != dept.ID {
 		t.Errorf("the vendor's case: %+v", c)
 	}
-	if c := w.get(app.ID); c.Proof < 100 || c.Receivers != 3 {
+	if c := w.get(app.ID); c.Proof < 100 || c.Receivers != 3 || c.Name != app.Name {
 		t.Errorf("the application's case: %+v", c)
 	}
 	a, _ = w.refresh() // the word has been carried over to the key that the source has now
@@ -293,6 +298,12 @@ func TestScenario(t *testing.T) {
 	w.pass(23)
 	if _, done = w.refresh(); done.Any() {
 		t.Errorf("the end of month 3: %+v", done)
+	}
+	// Another system beside one that is done is another case.
+	w.survey = true
+	w.pass(10)
+	if a, done = w.refresh(); len(done.Opened) != 1 || len(done.Reopened) != 0 {
+		t.Errorf("a new system: %+v\n%s", done, describe(a))
 	}
 	events, err := w.st.CaseEvents(ctx, vendor.ID)
 	if err != nil {
