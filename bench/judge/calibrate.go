@@ -114,7 +114,7 @@ func regress(list []sample) [][]float64 {
 	}
 	grad, p := make([]float64, width*len(fitted)), make([]float64, len(fitted))
 	n := float64(len(list))
-	for range 4000 {
+	for range 1500 {
 		clear(grad)
 		for _, s := range list {
 			odds(k, s.features, size, p)

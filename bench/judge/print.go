@@ -75,7 +75,7 @@ func (r *round) bars() []bar {
 			share("forwarders' failing messages right", "≥ 80 %", float64(t.IndirectOK), float64(t.Indirect), least(0.80)),
 			share("verdicts right", "≥ 95 %", float64(t.Verdicts), float64(t.Worlds), least(0.95)))
 	}
-	out = append(out, none("ready while a broken source is at risk", t.FalseReady))
+	out = append(out, none("ready while broken mail is at risk", t.FalseReady))
 	for i := range out {
 		out[i].Offline = r.offline
 	}
