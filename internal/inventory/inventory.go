@@ -53,7 +53,6 @@ type Store interface {
 	PolicyHistory(ctx context.Context, domain string) ([]store.PolicySpan, error)
 	Observations(ctx context.Context, domain, kind string, limit int) ([]store.Observation, error)
 	Newest(ctx context.Context, domain string) (store.Day, bool, error)
-	DomainVersion(domain string) int64
 }
 
 // Config is what an inventory works with. Store alone is needed.

@@ -205,15 +205,15 @@ type Memory struct {
 
 // rememberedAuthors is one domain's author domains.
 type rememberedAuthors struct {
-	version int64
-	window  store.Window
+	days    int
 	at      time.Time
 	authors []store.AuthorTotals
 	cut     int64
 }
 
 const (
-	// memoryLasts: the classes of addresses change without a new report.
+	// memoryLasts is how long author domains are good although reports came in:
+	// an import would have them read anew for every page.
 	memoryLasts = 2 * time.Minute
 	// memoryMost bounds the author domains that are kept, of all domains.
 	memoryMost = 400_000
@@ -224,12 +224,11 @@ func (m *Memory) authors(ctx context.Context, c Config, name domain.Name, w stor
 	if m == nil {
 		return authorsOf(ctx, c, name, w)
 	}
-	version := c.Store.DomainVersion(name.String())
 	now := c.Now()
 	m.mu.Lock()
 	r, ok := m.list[name.String()]
 	m.mu.Unlock()
-	if ok && r.version == version && r.window == w && now.Sub(r.at) < memoryLasts {
+	if ok && r.days == w.Days() && now.Sub(r.at) < memoryLasts {
 		return r.authors, r.cut, nil
 	}
 	list, cut, err := authorsOf(ctx, c, name, w)
@@ -245,6 +244,6 @@ func (m *Memory) authors(ctx context.Context, c Config, name domain.Name, w stor
 	if m.list == nil || total > memoryMost || len(m.list) > 1000 {
 		m.list = map[string]rememberedAuthors{}
 	}
-	m.list[name.String()] = rememberedAuthors{version, w, now, list, cut}
+	m.list[name.String()] = rememberedAuthors{w.Days(), now, list, cut}
 	return list, cut, nil
 }

@@ -350,3 +350,30 @@ func TestNoneClock(t *testing.T) {
 		})
 	}
 }
+
+// TestMemory checks that reports are read once for many pages, and again later.
+func TestMemory(t *testing.T) {
+	ctx := t.Context()
+	at := now
+	st := &countingStore{Store: city(t)}
+	c := Config{Store: st, Now: func() time.Time { return at }, Memory: &Memory{}}
+	for i, want := range []int{1, 1, 2} {
+		if i == 2 {
+			at = at.Add(memoryLasts)
+		}
+		inv, err := Take(ctx, c, mustName(t, "city.example.jp"), Query{})
+		if err != nil || inv.Total != 4 || st.n != want {
+			t.Fatalf("time %d: %d names, read %d times, want %d, %v", i, inv.Total, st.n, want, err)
+		}
+	}
+}
+
+type countingStore struct {
+	Store
+	n int
+}
+
+func (s *countingStore) AuthorNames(ctx context.Context, domain string, w store.Window, limit int, f func(store.AuthorTotals) error) (int64, error) {
+	s.n++
+	return s.Store.AuthorNames(ctx, domain, w, limit, f)
+}
