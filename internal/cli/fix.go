@@ -22,7 +22,7 @@ func newFix(e *Env) *cobra.Command {
 		Use:   "fix",
 		Short: e.text("workverb.fix.short", nil),
 		Long:  e.prose("workverb.fix.long"),
-		Example: "  sekimori fix open example.jp\n  sekimori fix list --overdue\n  sekimori fix set 12 --state contacted --owner tanaka@example.jp --due 2026-12-20\n" +
+		Example: "  sekimori fix open example.jp\n  sekimori fix list --overdue\n  sekimori fix set 12 --state contacted --owner tanaka --due 2026-12-20\n" +
 			"  sekimori fix letter 12 --format pdf --output letter.pdf",
 	}, newFixOpen(e), newFixList(e), newFixShow(e), newFixSet(e), newFixNote(e), newFixLetter(e))
 }

@@ -28,7 +28,7 @@ func newFixSet(e *Env) *cobra.Command {
 		Use:   "set CASE",
 		Short: e.text("workverb.fix.set.short", nil),
 		Long:  e.prose("workverb.fix.set.long"),
-		Example: "  sekimori fix set 12 --state contacted --owner tanaka@example.jp --due 2026-12-20\n  sekimori fix set 12 --state waiting-for-proof --fixed 2026-11-25\n" +
+		Example: "  sekimori fix set 12 --state contacted --owner tanaka --due 2026-12-20\n  sekimori fix set 12 --state waiting-for-proof --fixed 2026-11-25\n" +
 			"  sekimori fix set 12 --state accepted --note \"ends in March\"",
 		Args: cobra.ExactArgs(1),
 	}
@@ -121,7 +121,7 @@ func newFixNote(e *Env) *cobra.Command {
 		Use:     "note CASE TEXT",
 		Short:   e.text("workverb.fix.note.short", nil),
 		Long:    e.prose("workverb.fix.note.long"),
-		Example: "  sekimori fix note 12 \"called Mr Sato; the vendor will switch DKIM on next week\"\n  sekimori fix note 12 - < minutes.txt",
+		Example: "  sekimori fix note 12 \"called Mr Sato; DKIM will be on next week\"\n  sekimori fix note 12 - < minutes.txt",
 		Args:    cobra.ExactArgs(2),
 	}
 	w := addFixFlags(cmd, e)
@@ -278,4 +278,3 @@ func writeWhole(path string, b []byte) error {
 	}
 	return nil
 }
-

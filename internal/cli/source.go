@@ -21,7 +21,7 @@ func newSource(e *Env) *cobra.Command {
 		Use:   "source",
 		Short: e.text("workverb.source.short", nil),
 		Long:  e.prose("workverb.source.long"),
-		Example: "  sekimori source list example.jp --doubtful\n  sekimori source confirm example.jp okuru.example --note \"newsletter of the events section\"\n" +
+		Example: "  sekimori source list example.jp --doubtful\n  sekimori source confirm example.jp okuru.example --note newsletter\n" +
 			"  sekimori source deny example.jp 3f9a61c0",
 	}, newSourceList(e), newSourceSay(e, "confirm"), newSourceSay(e, "deny"), newSourceName(e), newSourceSay(e, "forget"))
 }
