@@ -420,7 +420,11 @@ func (s *scene) weighIdentity(g *group) {
 // the addresses themselves have such a tie.
 func (s *scene) weighRelations(g *group, w *weigh) (related bool) {
 	if g.ptrOrg == s.ours {
-		w.add(6, "why.own-name", explain.Args{"names": g.ptrs(3)})
+		points := 6.0
+		if slices.ContainsFunc(g.hosts, func(h *host) bool { return h.unsure }) {
+			points = 3
+		}
+		w.add(points, "why.own-name", explain.Args{"names": g.ptrs(3)})
 	}
 	near := 0
 	for _, h := range g.hosts {
@@ -563,7 +567,7 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 	case business >= 3.3 && maybe:
 		// Without signatures, mail of ours that others pass on keeps our hours.
 		w.add(1, "why.business-days", explain.Args{"active": int64(p.active)})
-	case business >= 8:
+	case business >= 7:
 		w.add(7, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 6:
 		w.add(6, "why.business-days", explain.Args{"active": int64(p.active)})
@@ -584,8 +588,13 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		w.add(2, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 2.3 && p.active >= 6 && lone && g.all.messages > 3*s.typical[g.headerFrom.top()]:
 		w.add(2, "why.business-days", explain.Args{"active": int64(p.active)})
+	case business >= 2.5 && p.active >= 8 && lone:
+		w.add(1.5, "why.business-days", explain.Args{"active": int64(p.active)})
 	case p.occasions >= 3 && p.span >= 40 && !bare && !p.waves && !g.most(sources.Numbered):
 		w.add(1.5, "why.comes-back", explain.Args{"times": int64(p.occasions), "span": int64(p.span)})
+	}
+	if lone && business >= 4 && p.active >= 15 {
+		g.notable = true
 	}
 	if e := g.envelope.top(); lone && e != "" && e != g.headerFrom.top() && e != s.domain && s.envelopes[e] == len(g.hosts) && p.active >= 10 {
 		g.notable = true

@@ -160,6 +160,7 @@ type host struct {
 	// to; confirmed is set where it does.
 	claimed   string
 	confirmed bool
+	unsure    bool   // its name is ours and leads nowhere, where others of ours lead back
 	owner     string // organization in any name: the hoster, the provider
 	// authors is the window's messages by author domain, other than the policy
 	// domain; at most maxNames.

@@ -49,13 +49,23 @@ func (n *analysis) confirm(found sources.Found) {
 			break
 		}
 	}
+	// One server that nobody entered happens; names of ours in many networks
+	// that lead nowhere do not.
+	nowhere := map[netip.Prefix]bool{}
+	for _, h := range n.hosts {
+		if works && h.org == s.ours && h.passing() == 0 && len(found.Absent[h.addr]) > 0 && len(found.Confirmed[h.addr]) == 0 {
+			nowhere[network(h.addr)] = true
+		}
+	}
 	for _, h := range n.hosts {
 		if len(h.ptr) == 0 || len(found.Confirmed[h.addr]) > 0 {
 			h.confirmed = len(found.Confirmed[h.addr]) > 0
 			continue
 		}
 		wrong := found.Denied[h.addr]
-		if works && h.org == s.ours {
+		if works && h.org == s.ours && len(found.Absent[h.addr]) > 0 && len(nowhere) < 3 {
+			h.unsure = true
+		} else if works && h.org == s.ours {
 			wrong = append(slices.Clone(wrong), found.Absent[h.addr]...)
 		}
 		if len(wrong) == 0 || h.spfAligned > 0 {
