@@ -259,7 +259,11 @@ type driven struct{ wall, cpu, p50, p99 float64 }
 // message counts from when it was due). A verdict that is not as it must be is
 // an error.
 func (w *post) drive(ctx context.Context, f *filter, mail []posted, n, rate int) (driven, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	planned := time.Duration(0)
+	if rate > 0 {
+		planned = time.Duration(n) * time.Second / time.Duration(rate)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*planned+5*time.Minute)
 	defer cancel()
 	sessions := gatewaySessions
 	if rate > 0 {

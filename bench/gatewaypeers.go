@@ -51,7 +51,7 @@ func started(ctx context.Context, socket string, cmd *exec.Cmd) (pid int, stop f
 		}
 		select {
 		case <-ended:
-			return 0, nil, fmt.Errorf("%s ended: %s", cmd.Args[0], lastLine(out.Bytes()))
+			return 0, nil, fmt.Errorf("%s ended: %s", cmd.Args[0], lastLine(out.kept.Bytes()))
 		case <-ctx.Done():
 			stop()
 			return 0, nil, ctx.Err()
@@ -59,7 +59,7 @@ func started(ctx context.Context, socket string, cmd *exec.Cmd) (pid int, stop f
 		}
 		if time.Now().After(until) {
 			stop()
-			return 0, nil, fmt.Errorf("%s does not listen: %s", cmd.Args[0], lastLine(out.Bytes()))
+			return 0, nil, fmt.Errorf("%s does not listen: %s", cmd.Args[0], lastLine(out.kept.Bytes()))
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -34,7 +34,7 @@ func timed(ctx context.Context, cmd *exec.Cmd, ok ...int) (usage, error) {
 	defer stop()
 	peak := watchPeak(cmd.Process.Pid)
 	err := cmd.Wait()
-	u := usage{wall: time.Since(began).Seconds(), peak: peak(), out: out.Bytes()}
+	u := usage{wall: time.Since(began).Seconds(), peak: peak(), out: out.kept.Bytes()}
 	if s := cmd.ProcessState; s != nil {
 		u.cpu = (s.UserTime() + s.SystemTime()).Seconds()
 		for _, code := range ok {
@@ -86,18 +86,21 @@ func memoryOf(pid int, field string) float64 {
 	return 0
 }
 
-// head keeps the beginning of what is written to it.
+// head keeps the beginning of what is written to it. (It does not embed its
+// buffer: that would take everything in by ReadFrom.)
 type head struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	most int
 }
 
 func (h *head) Write(p []byte) (int, error) {
-	if room := h.most - h.Len(); room > 0 {
-		h.Buffer.Write(p[:min(room, len(p))])
+	if room := h.most - h.kept.Len(); room > 0 {
+		h.kept.Write(p[:min(room, len(p))])
 	}
 	return len(p), nil
 }
+
+func (h *head) String() string { return h.kept.String() }
 
 // terminate asks a process that this program started to end, and waits.
 func terminate(cmd *exec.Cmd, patience time.Duration) error {
