@@ -50,6 +50,9 @@ type Config struct {
 	// Sightings gives failure reports and the gateway's verdicts; nil: the
 	// Store's, where it has any.
 	Sightings Sightings
+	// Inspect is told, for each source of an answer, how its class was come by
+	// and what its probabilities were worked out from; nil: nobody is.
+	Inspect func(id, path string, features []float64)
 	// Words is what people said about sources, and Departments whose these are;
 	// nil: the Store, where it has them.
 	Words       Words

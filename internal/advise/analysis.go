@@ -98,6 +98,9 @@ func (n *analysis) run() (*Advice, error) {
 	n.groups = trim(fold(n.groups))
 	n.headline()
 	for _, g := range n.groups {
+		if f := g.features(); n.a.c.Inspect != nil {
+			n.a.c.Inspect(g.id(), g.path.String(), f[:])
+		}
 		g.own, g.mainAuthor = g.ptrOrg == n.scene.ours, g.headerFrom.top() == n.scene.domain
 	}
 	if err := n.departments(); err != nil {

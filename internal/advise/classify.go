@@ -42,6 +42,10 @@ const (
 	byWord                 // a person said so
 )
 
+func (p path) String() string {
+	return [...]string{"byRest", "byPassing", "bySigned", "byForward", "byIdentity", "byAddress", "byWord"}[p]
+}
+
 // scene is what is known about the domain as a whole.
 type scene struct {
 	domain string // the policy domain
