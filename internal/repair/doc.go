@@ -4,7 +4,8 @@
 //
 // The program opens cases, and closes one only where the reports prove that it
 // is fixed: enough of its messages pass, at enough receivers, since the day
-// from which on it is said to be fixed. What fails again is opened again. All
+// from which on it is said to be fixed. What passes though nobody said so waits
+// for proof by itself. What fails again is opened again. All
 // else is decided by people, and each change is a line of the case's history,
 // with who and when.
 //

@@ -12,7 +12,7 @@ import (
 // wrote there is the step itself.
 func Said(e store.CaseEvent) explain.Step {
 	switch e.Kind {
-	case "opened", "proof", "reopened":
+	case "opened", "proof", "reopened", "mended":
 		var s explain.Step
 		if json.Unmarshal([]byte(e.Text), &s) == nil && s.Code != "" {
 			return s
@@ -53,7 +53,7 @@ func Said(e store.CaseEvent) explain.Step {
 // Text returns what a person wrote with a line of a case's history.
 func Text(e store.CaseEvent) string {
 	switch e.Kind {
-	case "opened", "proof", "reopened":
+	case "opened", "proof", "reopened", "mended":
 		return ""
 	}
 	return e.Text

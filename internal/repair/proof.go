@@ -88,6 +88,13 @@ func (r *refresh) prove() error {
 		return err
 	}
 	for _, w := range r.cases {
+		switch w.State {
+		case store.CaseFound, store.CaseContacted, store.CaseRepair:
+			if err := r.mended(w); err != nil {
+				return err
+			}
+			continue
+		}
 		if w.Fixed == 0 || w.State != store.CaseWaiting && !(w.State == store.CaseDone && failing[w]) {
 			continue
 		}
@@ -100,6 +107,59 @@ func (r *refresh) prove() error {
 		}
 	}
 	return nil
+}
+
+// What tells that a source was fixed without anybody saying so.
+const (
+	mendedShare  = 10 // of its mail, at most one message in so many passed before
+	mendedDays   = 7  // it must have passed for so long
+	mendedBefore = 60 // days that are looked at
+)
+
+// mended looks whether an open case's source passes by now, though nobody said
+// that it was fixed. Only where all but everything failed can the reports tell:
+// elsewhere what failed may just not have been sent. The case then waits for
+// proof from the day on which it began to pass, so that the next look proves it.
+func (r *refresh) mended(w *work) error {
+	f := &w.facts
+	passes := w.source == nil && f.complete() || w.source != nil && w.source.Messages-w.source.Failing >= proofLeast
+	if !passes {
+		return nil
+	}
+	days, err := r.m.c.Store.MailDaily(r.ctx, r.a.Domain, store.Window{Begin: r.a.Window.End - mendedBefore, End: r.a.Window.End}, f.filter(&w.Case, w.ids))
+	if err != nil || len(days) == 0 {
+		return err
+	}
+	since := store.Day(0)
+	var all, passed, before, passedBefore uint64
+	for _, d := range days {
+		all, passed = all+d.Messages, passed+d.Aligned
+		if (d.Messages-d.Aligned)*failingShare > d.Messages {
+			since, before, passedBefore = d.Day+1, all, passed
+		}
+	}
+	if since == 0 || since+mendedDays > r.a.Window.End || passedBefore*mendedShare > before {
+		return nil
+	}
+	was := w.Case
+	w.Fixed = since
+	e, err := r.gather(w)
+	if w.Case = was; err != nil || !e.proves(*f) {
+		return err
+	}
+	at := r.m.c.Now().UTC()
+	w.State, w.Fixed, w.Proof, w.Receivers, w.Relapse, w.LastDay = store.CaseWaiting, since, e.passed, e.receivers, e.failed, max(w.LastDay, e.last)
+	c, err := r.m.c.Store.PutCase(r.ctx, w.Case, store.CaseEvent{At: at, Kind: "mended", From: string(was.State), To: string(w.State),
+		Text: stepText(explain.Step{Code: "repair.event-mended", Args: explain.Args{"passed": e.passed, "receivers": int64(e.receivers), "since": dayText(since)}})})
+	if errors.Is(err, store.ErrConflict) { // a person was quicker: the next time
+		w.Case = was
+		return nil
+	}
+	if err == nil {
+		w.Case = c
+		r.done.Mended = append(r.done.Mended, c)
+	}
+	return err
 }
 
 // judge closes or reopens a case, or keeps what was seen.

@@ -131,6 +131,9 @@ func (w *town) refresh() (*advise.Advice, Changes) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	if len(done.Mended) > 0 {
+		return a, done // the next look proves them
+	}
 	if again, err := w.m.Refresh(ctx, a); err != nil || again.Any() {
 		w.t.Errorf("the second refresh did %+v, %v", again, err)
 	}
@@ -398,4 +401,33 @@ func words(l Letter) string {
 		}
 	}
 	return b.String()
+}
+
+// What is fixed without anybody saying so waits for proof, and is proven at the
+// next look.
+func TestMended(t *testing.T) {
+	w := newTown(t)
+	w.pass(30)
+	_, done := w.refresh()
+	if len(done.Opened) != 2 {
+		t.Fatalf("opened %+v", done)
+	}
+	w.vendorFixed, w.appFixed = true, true
+	w.pass(6)
+	if _, done = w.refresh(); done.Any() {
+		t.Errorf("after six days: %+v", done)
+	}
+	w.pass(3)
+	if _, done = w.refresh(); len(done.Mended) != 2 {
+		t.Fatalf("after nine days: %+v", done)
+	}
+	for _, c := range done.Mended {
+		if c.State != store.CaseWaiting || c.Fixed != store.DayOf(w.now)-9 && c.Fixed != store.DayOf(w.now)-8 {
+			t.Errorf("%s is %s, since %s", c.Key, c.State, c.Fixed)
+		}
+	}
+	w.pass(1)
+	if _, done = w.refresh(); len(done.Proven) != 2 {
+		t.Errorf("after ten days: %+v", done)
+	}
 }
