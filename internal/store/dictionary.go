@@ -31,6 +31,13 @@ func (d *dictionary) name(id uint32) string {
 	return d.names[id-1]
 }
 
+// len returns how many names there are.
+func (d *dictionary) len() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return len(d.names)
+}
+
 func (d *dictionary) load(ctx context.Context, db *sql.DB, table string) error {
 	rows, err := db.QueryContext(ctx, "SELECT id, name FROM "+table+" ORDER BY id")
 	if err != nil {

@@ -55,15 +55,23 @@ func (s *Store) Evidence(ctx context.Context, domain string, w, inner Window, f 
 	if sp.longest > 1 {
 		within = fmt.Sprintf("if(%s, %s, 0)", in.touches(), in.messages())
 	}
+	sum, err := s.summing(ctx, id)
+	if err != nil {
+		return err
+	}
 	// Reporters are bits: a set of them in each group would not fit in memory.
-	q := fmt.Sprintf(`SELECT net, host, kind, dkim_aligned, spf_aligned, least(m, 18446744073709551615::HUGEINT)::UBIGINT, least(i, 18446744073709551615::HUGEINT)::UBIGINT,
-			a, b, (bit_count(low) + bit_count(high))::INTEGER FROM (
-			SELECT net, host, kind, dkim_aligned, spf_aligned, sum(m) AS m, sum(i) AS i, %s AS a, %s AS b,
-				bit_or(if(org & 64 = 0, 1::UBIGINT << (org & 63), 0)) AS low, bit_or(if(org & 64 = 0, 0, 1::UBIGINT << (org & 63))) AS high
+	bits, count := "bit_or(1::UBIGINT << (org & 63))", "bit_count(r)"
+	if s.reporters.len() > 64 {
+		bits = "{l: bit_or(if(org & 64 = 0, 1::UBIGINT << (org & 63), 0)), h: bit_or(if(org & 64 = 0, 0, 1::UBIGINT << (org & 63)))}"
+		count = "bit_count(r.l) + bit_count(r.h)"
+	}
+	q := fmt.Sprintf(`SELECT net, host, kind, dkim_aligned, spf_aligned, least(m, 18446744073709551615)::UBIGINT, least(i, 18446744073709551615)::UBIGINT,
+			a, b, (%s)::INTEGER FROM (
+			SELECT net, host, kind, dkim_aligned, spf_aligned, %s AS m, %s AS i, %s AS a, %s AS b, %s AS r
 			FROM (SELECT net, host, %s AS kind, dkim_aligned, spf_aligned, org, %s AS m, %s AS i, %s AS a, %s AS b FROM %s)
 			WHERE m > 0 GROUP BY net, host, kind, dkim_aligned, spf_aligned)
 		ORDER BY net, host`,
-		dayNumber("min(a)"), dayNumber("max(b)"), by, sp.messages(), within, sp.firstDay(), sp.lastDay(), from)
+		count, fmt.Sprintf(sum, "m"), fmt.Sprintf(sum, "i"), dayNumber("min(a)"), dayNumber("max(b)"), bits, by, sp.messages(), within, sp.firstDay(), sp.lastDay(), from)
 	type ordered struct {
 		SourceRow
 		order int
@@ -110,6 +118,22 @@ func (s *Store) Evidence(ctx context.Context, domain string, w, inner Window, f 
 		return err
 	}
 	return flush()
+}
+
+// summing is how a domain's messages are summed up. Numbers of double precision
+// are exact up to 2^53 and take a third of the time of DuckDB's integers of 128
+// bits, which a domain with hostile counts gets.
+func (s *Store) summing(ctx context.Context, dom uint32) (string, error) {
+	sum := "sum(%s::DOUBLE)"
+	err := s.run(ctx, fmt.Sprintf("SELECT coalesce(sum(messages::DOUBLE), 0) FROM report_day WHERE dom = %d", dom), nil, func(r *sql.Rows) error {
+		var all float64
+		err := r.Scan(&all)
+		if all >= 1<<52 {
+			sum = "sum(%s)"
+		}
+		return err
+	})
+	return sum, err
 }
 
 // kind is what one sort of mail has in common: the texts of evidenceColumns.
