@@ -144,7 +144,7 @@ type sharedView struct {
 type sharedDomain struct {
 	Name, Ascii       string
 	Messages, Failing uint64
-	Sources, Broken   int
+	Broken            int
 	MonthlyURL        string
 }
 
@@ -175,10 +175,12 @@ func (s *server) partOf(r *http.Request, p *page, v *share) ([]sharedDomain, []s
 		}
 		for i := range a.Sources {
 			src := &a.Sources[i]
-			d.Sources++
-			d.Messages, d.Failing = d.Messages+src.Messages, d.Failing+src.Failing
-			if src.Class == advise.Broken {
+			switch src.Class { // the department's own mail is what is ours
+			case advise.Broken:
 				d.Broken++
+				fallthrough
+			case advise.Aligned:
+				d.Messages, d.Failing = d.Messages+src.Messages, d.Failing+src.Failing
 			}
 			line := sourceLine{Source: *src, Name: shownName(p, src), Under: d.Name, URL: v.Base + "/sources/" + url.PathEscape(text) + "/" + url.PathEscape(src.ID),
 				Addresses: addressCount(src), First: src.FirstDay, Last: src.LastDay}

@@ -19,6 +19,9 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -164,6 +167,7 @@ func (s *server) operations(mux *http.ServeMux) *huma.OpenAPI {
 	c.CreateHooks = nil
 	c.RejectUnknownQueryParameters = true
 	c.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
+	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	c.Security = []map[string][]string{{}, {"token": {}}}
 	a := humago.NewWithPrefix(mux, "/api/v1", c)
@@ -175,7 +179,27 @@ func (s *server) operations(mux *http.ServeMux) *huma.OpenAPI {
 	s.surveyOperations(a)
 	s.gatewayOperations(a)
 	s.gatewayReportOperations(a)
+	if s.Work != nil {
+		s.caseOperations(a)
+		s.wordOperations(a)
+		s.departmentOperations(a)
+		s.historyOperations(a)
+	}
 	return a.OpenAPI()
+}
+
+// schemaName names a type in the description. Rooms below have names such as
+// Record of their own, so theirs begin with the room's.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch room := path.Base(t.PkgPath()); room {
+	case "inventory", "watch", "publish":
+		return strings.ToUpper(room[:1]) + room[1:] + name
+	}
+	return name
 }
 
 func serveSpec(mux *http.ServeMux, spec *huma.OpenAPI) error {
@@ -205,6 +229,11 @@ func get(id, path, tag, summary string) huma.Operation {
 		Errors: []int{http.StatusBadRequest, http.StatusNotFound}}
 }
 
+// Part narrows an operation to a department.
+type Part struct {
+	Department int64 `query:"department" minimum:"0" doc:"Only the part of this department (its number). Default: the whole."`
+}
+
 // fail turns an error of the layers below into an answer: what the client
 // asked wrongly it is told, what is ours is logged and not told.
 func (s *server) fail(ctx context.Context, err error) error {
@@ -214,8 +243,10 @@ func (s *server) fail(ctx context.Context, err error) error {
 		return nil
 	case errors.As(err, &known):
 		return known
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrUnknownDepartment):
 		return huma.Error404NotFound("not found")
+	case errors.Is(err, store.ErrConflict):
+		return huma.Error409Conflict("somebody else has changed it: read it again")
 	case errors.Is(err, store.ErrClosed), ctx.Err() != nil:
 		return huma.Error503ServiceUnavailable("stopped: try again later")
 	}

@@ -19,7 +19,7 @@ type domainList struct {
 type dailyFigures struct {
 	Domain  string            `json:"domain"`
 	Window  store.Window      `json:"window"`
-	Days    []store.DayTotals `json:"days" doc:"Messages by day, and how many passed, were quarantined or rejected. Days without mail are left out."`
+	Days    []store.DayTotals `json:"days" doc:"Messages by day, and how many passed, were quarantined or rejected. Days without mail are left out, and all are for a department."`
 	Classes []advise.ClassDay `json:"classes" doc:"Messages by day and class of their source."`
 }
 
@@ -61,8 +61,9 @@ func (s *server) domainOperations(a huma.API) {
 		func(ctx context.Context, in *struct {
 			Named
 			Window
+			Part
 		}) (*adviceAnswer, error) {
-			advice, fresh, _, err := s.advice(ctx, in.Named, in.Window)
+			advice, fresh, _, err := s.adviceOf(ctx, in.Named, in.Window, in.Part)
 			if err != nil {
 				return nil, s.fail(ctx, err)
 			}
@@ -73,14 +74,17 @@ func (s *server) domainOperations(a huma.API) {
 		func(ctx context.Context, in *struct {
 			Named
 			Window
+			Part
 		}) (*answer[dailyFigures], error) {
-			advice, _, w, err := s.advice(ctx, in.Named, in.Window)
+			advice, _, w, err := s.adviceOf(ctx, in.Named, in.Window, in.Part)
 			if err != nil {
 				return nil, s.fail(ctx, err)
 			}
-			days, err := s.Store.DomainDaily(ctx, advice.Domain, w)
-			if err != nil {
-				return nil, s.fail(ctx, err)
+			var days []store.DayTotals
+			if in.Department == 0 { // what receivers did is not known by department
+				if days, err = s.Store.DomainDaily(ctx, advice.Domain, w); err != nil {
+					return nil, s.fail(ctx, err)
+				}
 			}
 			return reply(dailyFigures{Domain: advice.Domain, Window: w, Days: notNil(days), Classes: notNil(advice.Daily)}), nil
 		})
@@ -108,6 +112,11 @@ func (s *server) domainOperations(a huma.API) {
 
 // advice returns the answer for a domain that has reports, and its window.
 func (s *server) advice(ctx context.Context, n Named, q Window) (*advise.Advice, bool, store.Window, error) {
+	return s.adviceOf(ctx, n, q, Part{})
+}
+
+// adviceOf is advice for a department's part of the domain.
+func (s *server) adviceOf(ctx context.Context, n Named, q Window, part Part) (*advise.Advice, bool, store.Window, error) {
 	name, err := n.name()
 	if err != nil {
 		return nil, false, store.Window{}, err
@@ -116,7 +125,13 @@ func (s *server) advice(ctx context.Context, n Named, q Window) (*advise.Advice,
 	if err != nil {
 		return nil, false, store.Window{}, err
 	}
-	advice, fresh, err := s.Advisor.Cached(ctx, name, q.question())
+	ask := q.question()
+	if ask.Department = part.Department; ask.Department != 0 {
+		if _, err := s.departmentNamed(ctx, ask.Department); err != nil {
+			return nil, false, store.Window{}, err
+		}
+	}
+	advice, fresh, err := s.Advisor.Cached(ctx, name, ask)
 	if err != nil {
 		return nil, false, store.Window{}, err
 	}

@@ -59,6 +59,7 @@ func (s *server) exportQuery(r *http.Request) (*exportQuery, error) {
 	q := &exportQuery{
 		Named: Named{Domain: v.Get("domain")}, SourceID: SourceID{Source: v.Get("source")}, ReportSeq: ReportSeq{Seq: int64(p.number("seq", 1, 1<<62))},
 		Window: Window{Days: int(p.number("days", 1, 3660)), Until: Date{until}},
+		Part:   Part{Department: int64(p.number("department", 1, 1<<62))},
 		class:  v.Get("class"), sort: v.Get("sort"),
 		page:    Page{Search: v.Get("search"), Desc: p.flag("desc")},
 		reports: reportQuery{Domain: v.Get("domain"), Reporter: v.Get("reporter"), Begin: Date{p.day("begin")}, End: Date{p.day("end")}, Deviations: p.flag("deviations")},
@@ -66,11 +67,14 @@ func (s *server) exportQuery(r *http.Request) (*exportQuery, error) {
 	q.survey = surveyQuery{wave: v.Get("wave"), other: v.Get("other"), attribute: v.Get("attribute"), value: v.Get("value"), none: p.flag("none"), odd: p.flag("odd"), low: v.Get("low"), high: v.Get("high"),
 		fact: v.Get("fact"), state: v.Get("state"), from: v.Get("from"), to: v.Get("to"), code: v.Get("code")}
 	q.gateway = MessageQuery{Text: v.Get("text"), MessageID: v.Get("message_id"), Sender: v.Get("sender"), Address: v.Get("address"), Since: v.Get("since"), Until: v.Get("until"), Action: v.Get("action"), DMARC: v.Get("dmarc")}
+	q.cases = CaseQuery{Domain: v.Get("domain"), Department: q.Department, Owner: v.Get("owner"), State: v.Get("state"), Open: p.flag("open"), Overdue: p.flag("overdue")}
+	q.names = InventoryQuery{State: v.Get("state"), Advice: p.flag("advice"), Origin: v.Get("origin"), Search: v.Get("search")}
+	q.kind = v.Get("kind")
 	q.sent = SentQuery{Day: v.Get("day"), Domain: v.Get("domain"), State: v.Get("state"), Text: v.Get("text")}
 	if q.Days == 0 {
 		q.Days = 30
 	}
-	if len(q.page.Search) > 200 || len(q.Source) > 200 || len(q.Domain) > 254 || len(q.reports.Reporter) > 300 || q.survey.long() || q.gateway.long() || len(q.sent.Day) > 10 || len(q.sent.State) > 40 {
+	if len(q.page.Search) > 200 || len(q.Source) > 200 || len(q.Domain) > 254 || len(q.reports.Reporter) > 300 || q.survey.long() || q.gateway.long() || len(q.cases.Owner) > 800 || len(q.cases.State) > 40 || len(q.names.Origin) > 40 || len(q.kind) > 40 || len(q.sent.Day) > 10 || len(q.sent.State) > 40 {
 		return nil, huma.Error400BadRequest("a parameter is too long")
 	}
 	q.lang = s.Lang(r)

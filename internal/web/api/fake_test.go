@@ -134,7 +134,7 @@ func (w *world) Cached(_ context.Context, n domain.Name, q advise.Question) (*ad
 	a := &advise.Advice{Domain: n.String(), Window: store.Window{Begin: newest - store.Day(q.Days), End: newest}, Policy: "none", Messages: 10, Aligned: 7,
 		Verdict: advise.NotReady, Policies: []advise.PolicyCost{{P: "reject", LegitimateAtRisk: 2, Share: 0.25}}}
 	for i, c := range advise.Classes {
-		a.Sources = append(a.Sources, advise.Source{ID: "s" + string(c), Name: string(c) + ".example", Class: c, Messages: uint64(10 - i), Failing: uint64(i),
+		a.Sources = append(a.Sources, advise.Source{ID: "s" + string(c), Key: "org:" + string(c) + ".example", Name: string(c) + ".example", Class: c, Messages: uint64(10 - i), Failing: uint64(i),
 			Addresses: []string{fmt.Sprintf("192.0.2.%d", i)}, HeaderFrom: []string{"kakuu.example"}, Reasons: []explain.Step{{Code: "no.such.code"}}, FirstDay: first, LastDay: newest - 1})
 	}
 	return a, true, w.err

@@ -17,6 +17,7 @@ type sourceQuery struct {
 	Named
 	Window
 	Page
+	Part
 	Sort  string `query:"sort" enum:"messages,failing,name,class,first_day,last_day,reporters" doc:"Default: the most messages first, as are equal lines."`
 	Class string `query:"class" enum:"aligned,broken,forwarder,unknown,spoof" doc:"Only sources of this class."`
 }
@@ -55,7 +56,7 @@ type SourceID struct {
 func (s *server) sourceOperations(a huma.API) {
 	huma.Register(a, get("list-sources", "/domains/{domain}/sources", "sources", "Who sends as the domain, one line a service"),
 		func(ctx context.Context, in *sourceQuery) (*answer[sourceList], error) {
-			advice, _, w, err := s.advice(ctx, in.Named, in.Window)
+			advice, _, w, err := s.adviceOf(ctx, in.Named, in.Window, in.Part)
 			if err != nil {
 				return nil, s.fail(ctx, err)
 			}

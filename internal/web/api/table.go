@@ -37,6 +37,7 @@ type column struct {
 type table struct {
 	columns []column
 	sorts   string // the columns it can be sorted by, as of the list's operation
+	work    bool   // it is about the work of fixing, and not there without
 	// of makes the table for what is asked, where its columns depend on that;
 	// nil for most.
 	of func(ctx context.Context, s *server, q *exportQuery) (table, error)
@@ -55,6 +56,7 @@ func tables() map[string]table {
 		"survey": surveyTable(), "survey-by": surveyByTable(), "survey-problems": surveyProblemsTable(), "survey-changes": surveyChangesTable(),
 		"survey-moved": surveyMovedTable(), "survey-combinations": surveyCombinationsTable(), "survey-mail": surveyMailTable(),
 		"gateway-messages": gatewayMessagesTable(), "gateway-reports": gatewayReportsTable(),
+		"cases": casesTable(), "departments": departmentsTable(), "inventory": inventoryTable(), "timeline": timelineTable(),
 	}
 }
 
@@ -65,6 +67,10 @@ type exportQuery struct {
 	SourceID
 	ReportSeq
 	Window
+	Part
+	cases   CaseQuery
+	names   InventoryQuery
+	kind    string
 	reports reportQuery
 	class   string
 	page    Page
@@ -171,9 +177,18 @@ func dailyTable() table {
 		columns: []column{{code: "day", kind: day}, {code: "messages", kind: number}, {code: "passed", kind: number}, {code: "quarantined", kind: number}, {code: "rejected", kind: number},
 			{code: "broken", kind: number}, {code: "forwarder", kind: number}, {code: "unknown", kind: number}, {code: "spoof", kind: number}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
-			advice, _, w, err := s.advice(ctx, q.Named, q.Window)
+			advice, _, w, err := s.adviceOf(ctx, q.Named, q.Window, q.Part)
 			if err != nil {
 				return err
+			}
+			if q.Department != 0 { // what receivers did is not known by department
+				for _, c := range advice.Daily {
+					all := c.Aligned + c.Broken + c.Forwarder + c.Unknown + c.Spoof
+					if err := emit(c.Day, all, c.Aligned, uint64(0), uint64(0), c.Broken, c.Forwarder, c.Unknown, c.Spoof); err != nil {
+						return err
+					}
+				}
+				return nil
 			}
 			days, err := s.Store.DomainDaily(ctx, advice.Domain, w)
 			if err != nil {
@@ -198,7 +213,7 @@ func ladderTable() table {
 	return table{
 		columns: []column{{code: "policy", kind: text}, {code: "at_risk", kind: number}, {code: "at_risk_share", kind: share}, {code: "at_risk_upper95", kind: share}, {code: "indirect_at_risk", kind: number}, {code: "stopped", kind: number}, {code: "uncertain", kind: number}, {code: "remainder_at_risk", kind: number}, {code: "legitimate", kind: number}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
-			advice, _, _, err := s.advice(ctx, q.Named, q.Window)
+			advice, _, _, err := s.adviceOf(ctx, q.Named, q.Window, q.Part)
 			if err != nil {
 				return err
 			}
@@ -239,7 +254,7 @@ func sourcesTable() table {
 		columns: []column{{code: "source", kind: text}, {code: "class", kind: text}, {code: "messages", kind: number}, {code: "failing", kind: number}, {code: "failing_share", kind: share}, {code: "addresses", kind: number},
 			{code: "header_from", kind: text}, {code: "dkim_domains", kind: text}, {code: "spf_domains", kind: text}, {code: "ptr", kind: text}, {code: "first_day", kind: day}, {code: "last_day", kind: day}, {code: "why", kind: text}, {code: "id", kind: text}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
-			advice, _, _, err := s.advice(ctx, q.Named, q.Window)
+			advice, _, _, err := s.adviceOf(ctx, q.Named, q.Window, q.Part)
 			if err != nil {
 				return err
 			}

@@ -134,7 +134,8 @@ async function walk(page, where) {
   });
   const seen = new Set();
   let skip = "";
-  for (let i = 0; i < Math.min(total, 80); i++) {
+  let last = -1;
+  for (let i = 0; i < Math.min(total, 80) + 8; i++) {
     await page.keyboard.press("Tab");
     const at = await page.evaluate(() => {
       const e = /** @type {HTMLElement} */ (document.activeElement);
@@ -145,6 +146,8 @@ async function walk(page, where) {
     });
     if (!at) break;
     if (i === 0) skip = at.href;
+    if (at.id === last) continue; // a date has several stops
+    last = at.id;
     if (seen.has(at.id)) break;
     seen.add(at.id);
     if (!at.ring || !at.seen) {
