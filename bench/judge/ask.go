@@ -235,6 +235,9 @@ func said(a *advise.Advice) worlds.Answer {
 			x.Evidence = append(x.Evidence, strings.TrimPrefix(r.Code, "why."))
 		}
 		out.Sources = append(out.Sources, x)
+		if slices.ContainsFunc(a.Ladder.Fixes, func(f advise.Fix) bool { return f.Source == s.ID }) {
+			out.Fixes = append(out.Fixes, i)
+		}
 	}
 	return out
 }

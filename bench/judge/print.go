@@ -28,6 +28,7 @@ type roundDoc struct {
 	Messages  map[string]map[string]uint64 `json:"messages"` // truth → said → failing messages
 	Sources   map[string]map[string]int    `json:"sources"`
 	Error     float64                      `json:"calibration_error"`
+	Lists     [3]int                       `json:"fix_lists"` // all; those that suffice; those as short as can be
 	MedianMS  float64                      `json:"median_ms"`
 	LongestMS float64                      `json:"longest_ms"`
 	Missed    []worlds.Miss                `json:"missed"`
@@ -121,6 +122,7 @@ func (j *judging) outcome(rounds []*round, took time.Duration) *outcome {
 	for _, r := range rounds {
 		d := roundDoc{Offline: r.offline, Messages: map[string]map[string]uint64{}, Sources: map[string]map[string]int{}, Missed: r.total.Missed}
 		d.Error, _ = calibration(r.total.Sure)
+		d.Lists = [3]int{r.total.Lists, r.total.Enough, r.total.Least}
 		d.MedianMS, d.LongestMS = ms(r.took[len(r.took)/2]), ms(r.took[len(r.took)-1])
 		for _, x := range worlds.Classes {
 			for _, y := range worlds.Classes {
@@ -155,6 +157,7 @@ func (o *outcome) print(w io.Writer, j *judging, rounds []*round) {
 		d := &o.Rounds[i]
 		fmt.Fprintf(w, "\n%s: an answer in %.0f ms (median), %.0f ms (longest)\n%s\n", title, d.MedianMS, d.LongestMS, r.total.String())
 		fmt.Fprintf(w, "calibration error %.3f; messages at risk off by a tenth in %d of %d worlds\n", d.Error, r.total.MessagesOff, r.total.Measured)
+		fmt.Fprintf(w, "lists of fixes that suffice %d of %d, as short as can be %d\n", r.total.Enough, r.total.Lists, r.total.Least)
 		if j.calibrate {
 			printCalibration(w, r)
 		}

@@ -12,6 +12,7 @@ type Answer struct {
 	AtRisk     uint64
 	Legitimate uint64
 	Sources    []Said
+	Fixes      []int // indices of the sources that are to be fixed first
 }
 
 // Said is what was said about one source.
@@ -37,6 +38,7 @@ type Judgement struct {
 	FalseReady            int      // ready although a broken source is at risk or due
 	Sure                  []Stated // each source with failing messages, for the calibration
 	Missed                []Miss
+	Lists, Enough, Least  int // lists of fixes; those that would make the world ready; those as short as can be
 	MessagesOff, Measured int // worlds in which the count of messages at risk is off by more than a tenth; those where it could be compared
 }
 
@@ -139,6 +141,7 @@ func Judge(t *Truth, a Answer) *Judgement {
 	}
 	slices.SortFunc(j.Sure, func(x, y Stated) int { return strings.Compare(x.key(), y.key()) })
 	j.verdict(world, t, a, open)
+	j.fixes(world, t, a)
 	return j
 }
 
@@ -222,6 +225,61 @@ func (j *Judgement) verdict(world string, t *Truth, a Answer, open uint64) {
 	}
 }
 
+// fixes judges the list of what to fix: whether the messages at risk that are
+// left would be few enough, and whether fewer fixes would have done.
+func (j *Judgement) fixes(world string, t *Truth, a Answer) {
+	if t.AtRisk == 0 || t.Ready || a.Verdict == "ready" {
+		return
+	}
+	fixed, seen := map[string]bool{}, map[string]bool{}
+	for i := range a.Sources {
+		for _, ip := range a.Sources[i].Addresses {
+			seen[ip] = true
+			fixed[ip] = fixed[ip] || slices.Contains(a.Fixes, i)
+		}
+	}
+	var all []uint64
+	left := t.AtRisk
+	for _, s := range t.Sources {
+		if s.Class != Broken || s.Failing30 == 0 {
+			continue
+		}
+		all = append(all, s.Failing30)
+		n, of := 0, 0
+		for _, ip := range s.IPs {
+			if seen[ip] {
+				of++
+			}
+			if fixed[ip] {
+				n++
+			}
+		}
+		if n*2 > of {
+			left -= s.Failing30
+		}
+	}
+	j.Lists++
+	enough := func(left uint64) bool { return left == 0 || within1000(left, t.Legitimate) }
+	if enough(left) {
+		j.Enough++
+	}
+	slices.Sort(all)
+	least, rest := 0, t.AtRisk
+	for i := len(all) - 1; i >= 0 && !enough(rest); i-- {
+		rest -= all[i]
+		least++
+	}
+	if enough(left) && len(a.Fixes) <= least {
+		j.Least++
+		return
+	}
+	var list []string
+	for _, i := range a.Fixes {
+		list = append(list, fmt.Sprintf("%s (%s, %d)", a.Sources[i].Name, a.Sources[i].Class, a.Sources[i].Failing))
+	}
+	j.Missed = append(j.Missed, Miss{World: world, Text: fmt.Sprintf("fixes %s leave %d of %d at risk; %d would do", strings.Join(list, ", "), left, t.Legitimate, least)})
+}
+
 // Add sums another judgement to j.
 func (j *Judgement) Add(o *Judgement) {
 	if j.Messages == nil {
@@ -243,6 +301,9 @@ func (j *Judgement) Add(o *Judgement) {
 	j.Worlds += o.Worlds
 	j.Verdicts += o.Verdicts
 	j.FalseReady += o.FalseReady
+	j.Lists += o.Lists
+	j.Enough += o.Enough
+	j.Least += o.Least
 	j.MessagesOff += o.MessagesOff
 	j.Measured += o.Measured
 	j.Sure = append(j.Sure, o.Sure...)
