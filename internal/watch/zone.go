@@ -18,6 +18,7 @@ import (
 const (
 	maxIncludes  = 40   // SPF records below the domain's own
 	maxDepth     = 10   // of includes; more than 10 look-ups fail anyway (RFC 7208 §4.6.4)
+	maxHosts     = 20   // that SPF records name by "a"
 	maxSelectors = 20   // of DKIM
 	maxRecords   = 20   // of one name and type
 	maxRecord    = 2048 // octets of one
@@ -25,7 +26,7 @@ const (
 )
 
 // maxQuestions bounds the questions of one look.
-const maxQuestions = 6 + 1 + maxIncludes + maxSelectors
+const maxQuestions = 6 + 1 + maxIncludes + 2*maxHosts + maxSelectors
 
 // record is what one name publishes of a kind: sorted, one a line.
 type record struct {
@@ -50,13 +51,14 @@ type zone struct {
 	found    []record
 	silent   []question
 	included map[string]bool
+	hosts    map[string]bool
 }
 
 // lookAt asks for everything that a domain publishes for mail, at most
 // maxQuestions questions, asking of them at a time. What was not answered is in
 // silent, and nowhere else.
 func lookAt(ctx context.Context, r dns.Resolver, domain string, selectors []string) *zone {
-	z := &zone{ctx: ctx, r: r, turns: make(chan struct{}, asking), included: map[string]bool{domain: true}}
+	z := &zone{ctx: ctx, r: r, turns: make(chan struct{}, asking), included: map[string]bool{domain: true}, hosts: map[string]bool{}}
 	z.texts("_dmarc."+domain, "dmarc", func(s string) bool { return begins(s, "v=dmarc") })
 	z.spf(domain, 0)
 	z.ask(domain, dns.MX, "mx", folded)
@@ -100,8 +102,12 @@ func (z *zone) spf(name string, depth int) {
 	z.ask(name, dns.TXT, "spf", func(records []string) []string {
 		records = slices.DeleteFunc(slices.Clone(records), func(s string) bool { return !begins(s, "v=spf1") })
 		if len(records) == 1 && depth < maxDepth {
-			for _, n := range spfNames(records[0]) {
+			includes, hosts := spfNames(records[0], name)
+			for _, n := range includes {
 				z.include(n, depth+1)
+			}
+			for _, n := range hosts {
+				z.host(n)
 			}
 		}
 		return records
@@ -121,23 +127,45 @@ func (z *zone) include(name string, depth int) {
 	}
 }
 
+// host asks for the addresses of a host that an SPF record names: they are what
+// the record allows (RFC 7208 §5.3).
+func (z *zone) host(name string) {
+	z.mu.Lock()
+	known := z.hosts[name] || len(z.hosts) >= maxHosts
+	if !known {
+		z.hosts[name] = true
+	}
+	z.mu.Unlock()
+	if !known {
+		z.ask(name, dns.A, "a", folded)
+		z.ask(name, dns.AAAA, "aaaa", folded)
+	}
+}
+
 // spfNames returns the names whose records an SPF record takes in (RFC 7208
-// §5.2, §6.1), in lower case. Names that only a message can complete are left
-// out (§7).
-func spfNames(txt string) []string {
-	var out []string
+// §5.2, §6.1), and those whose addresses it allows, in lower case. Names that
+// only a message can complete are left out (§7).
+func spfNames(txt, name string) (includes, hosts []string) {
 	terms, _ := spf.ParseTerms(txt) // a record at fault still leads somewhere
 	for i := range terms {
 		t := &terms[i]
-		if t.Name != spf.Include && t.Name != spf.Redirect {
+		n := strings.ToLower(strings.TrimSuffix(t.Value.String(), "."))
+		if len(n) > 253 || strings.Contains(n, "%") {
 			continue
 		}
-		n := strings.ToLower(strings.TrimSuffix(t.Value.String(), "."))
-		if n != "" && len(n) <= 253 && !strings.Contains(n, "%") && !slices.Contains(out, n) {
-			out = append(out, n)
+		switch {
+		case n != "" && (t.Name == spf.Include || t.Name == spf.Redirect) && !slices.Contains(includes, n):
+			includes = append(includes, n)
+		case t.Name == spf.A && t.Qualifier == spf.Plus:
+			if n == "" {
+				n = name
+			}
+			if !slices.Contains(hosts, n) {
+				hosts = append(hosts, n)
+			}
 		}
 	}
-	return out
+	return includes, hosts
 }
 
 // ask puts one question in the background. pick chooses and words the records.
