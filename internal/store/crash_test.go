@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -242,4 +243,31 @@ func TestKill9(t *testing.T) {
 		os.RemoveAll(dir)
 	}
 	t.Log("killed", moments)
+}
+
+// TestKillMaking kills a process that makes a new data folder: the next one
+// finds a folder that it can open.
+func TestKillMaking(t *testing.T) {
+	for i := range 8 {
+		dir := t.TempDir()
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "STORE_TEST_IMPORT="+dir)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond)
+		cmd.Process.Kill()
+		cmd.Wait()
+		// What a process leaves that dies in the very middle of it.
+		if i%2 == 0 {
+			if err := os.WriteFile(filepath.Join(dir, "reports.duckdb.new"), []byte("half of it"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := Open(context.Background(), dir, Options{})
+		if err != nil {
+			t.Fatalf("kill %d: %v", i, err)
+		}
+		s.Close()
+	}
 }

@@ -316,7 +316,7 @@ func (b *batch) acknowledge() error {
 	}
 	if err != nil {
 		s.torn = len(b.heads) > 0
-		return fmt.Errorf("note accepted reports: %w", err)
+		return fmt.Errorf("note accepted reports: %w", engineError(err))
 	}
 	return nil
 }

@@ -155,15 +155,11 @@ func openDuck(ctx context.Context, dir string, o Options) (*sql.DB, error) {
 		"autoload_known_extensions":    {"false"},
 		"checkpoint_threshold":         {"64MiB"},
 	}
-	c, err := duckdb.NewConnector(path+"?"+opt.Encode(), nil)
-	if err != nil {
+	if err := makeDuck(ctx, path, opt.Encode()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, engineError(err))
 	}
-	db := sql.OpenDB(c)
-	db.SetMaxOpenConns(12)
-	db.SetMaxIdleConns(12)
-	if err := migrateDuck(ctx, db); err != nil {
-		db.Close()
+	db, err := connectDuck(ctx, path, opt.Encode())
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, engineError(err))
 	}
 	for _, p := range []string{path, path + ".wal"} {
@@ -173,6 +169,55 @@ func openDuck(ctx context.Context, dir string, o Options) (*sql.DB, error) {
 		}
 	}
 	return db, nil
+}
+
+// connectDuck opens a file of reports and brings its tables up to date.
+func connectDuck(ctx context.Context, path, options string) (*sql.DB, error) {
+	c, err := duckdb.NewConnector(path+"?"+options, nil)
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(c)
+	db.SetMaxOpenConns(12)
+	db.SetMaxIdleConns(12)
+	if err := migrateDuck(ctx, db); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// makeDuck makes the file of reports where there is none: under another name
+// first, since DuckDB cannot open what it was killed in the middle of making.
+func makeDuck(ctx context.Context, path, options string) error {
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	draft := path + ".new"
+	for _, p := range []string{draft, draft + ".wal"} {
+		if err := os.Remove(p); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	db, err := connectDuck(ctx, draft, options)
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "CHECKPOINT")
+	if err = errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	f, err := os.Open(draft)
+	if err != nil {
+		return err
+	}
+	if err = errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(draft, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 // openState opens the file of small state.
@@ -290,13 +335,14 @@ func fold(s string) string {
 	return strings.TrimSuffix(strings.ToLower(strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))), ".")
 }
 
-// engineError adds what to do to an error of DuckDB that a person can mend.
+// engineError adds what to do to an error of DuckDB or SQLite that a person can
+// mend.
 func engineError(err error) error {
 	if err == nil {
 		return nil
 	}
 	switch m := err.Error(); {
-	case strings.Contains(m, "No space left on device"):
+	case strings.Contains(m, "No space left on device"), strings.Contains(m, "database or disk is full"): // SQLite says it so
 		return fmt.Errorf("the disk that holds the data folder is full; free some space and try again: %w", errors.Join(syscall.ENOSPC, err))
 	case strings.Contains(m, "Could not set lock on file"):
 		return fmt.Errorf("%w: %w", ErrLocked, err)
