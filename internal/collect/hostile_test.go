@@ -376,6 +376,7 @@ func FuzzContainer(f *testing.F) {
 	f.Add(mail("application/gzip", "a.gz", gz(xml)))
 	f.Add(mboxed(mail("application/zip", "a.zip", zipped(item{"a.xml", xml})), []byte("Subject: x\n\nhi\n")))
 	f.Add([]byte(wrapped(gz(xml))))
+	f.Add(failureReportText("1", "192.0.2.7"))
 	f.Add([]byte("BZh91AY&SY\x00\x00"))
 	f.Add([]byte("From a@b.example Thu Jan  1 00:00")) // found by fuzzing: neither a report nor an error
 	dir := f.TempDir()

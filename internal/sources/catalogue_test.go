@@ -2,6 +2,9 @@ package sources
 
 import (
 	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -130,6 +133,29 @@ senders:
 	steps := s.Steps("city.example")
 	if len(steps) != 2 || steps[0].Code != "setup.add-include" || steps[0].Args["include"] != "spf.okuru.example" || steps[0].Args["domain"] != "city.example" || steps[0].Args["name_ja"] != "オクル" {
 		t.Errorf("%+v", steps)
+	}
+}
+
+// TestExamples reads the files that the manual points to.
+func TestExamples(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "examples", "senders.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ParseCatalogue("senders.yaml", text)
+	if err != nil || len(c.Senders()) != 2 {
+		t.Errorf("%d senders, %v", len(c.Senders()), err)
+	}
+	if s, ok := DefaultCatalogue().With(c).MatchSPF("x.bounce.okuru.example"); !ok || s.NameJA != "おくるメール" {
+		t.Errorf("%+v", s)
+	}
+	n, err := OpenNetworks(filepath.Join("..", "..", "examples", "networks.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if got, ok := n.Lookup(netip.MustParseAddr("2001:db8:10::1")); !ok || got.Organisation != "Kakuu University" || got.ASN != 64500 || got.Country != "JP" {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -4,7 +4,7 @@
 // # The data folder
 //
 //	reports.duckdb   reports and their records, in columns (DuckDB)
-//	state.sqlite     accepted keys, imports, quarantine list, caches, settings (SQLite)
+//	state.sqlite     accepted keys, imports, quarantine list, failure reports, caches, settings (SQLite)
 //	raw/0001.pack    reports as they were received, one after the other
 //	quarantine/      inputs that could not be read; package collect puts them there
 //	survey/1.journal results of a survey that are not in DuckDB yet
