@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"sekimori/explain"
 	"sekimori/internal/advise"
@@ -95,7 +96,7 @@ func (r *refresh) run() error {
 	}
 	for i := range r.a.Sources {
 		s := &r.a.Sources[i]
-		if lumped(s.Key) {
+		if lumped(s.Key) || len(s.Key) > store.KeyMost || !utf8.ValidString(s.Key) {
 			continue
 		}
 		f := found{Source: s}
@@ -162,7 +163,7 @@ func (r *refresh) figures() error {
 		if s == nil {
 			w.Failing, w.Messages = 0, 0
 		} else {
-			w.Source, w.Name = s.ID, s.Name
+			w.Source, w.Name = s.ID, explain.Clip(s.Name)
 			w.Failing, w.Messages, w.LastDay = s.Failing, s.Messages, max(w.LastDay, s.LastDay)
 			if s.Class == advise.Broken && s.Failing > 0 || w.facts.Version == 0 {
 				w.look(s, r.a)
@@ -286,7 +287,7 @@ func (r *refresh) siblings(s *found) []string {
 // opened meanwhile, and says which.
 func (m *Manager) open(ctx context.Context, a *advise.Advice, s *advise.Source, by string, siblings []string, assign assignments) (store.Case, bool, error) {
 	now := m.c.Now().UTC().Truncate(time.Microsecond)
-	w := work{Case: store.Case{Domain: a.Domain, Key: s.Key, Source: s.ID, Name: s.Name, State: store.CaseFound, Opened: now,
+	w := work{Case: store.Case{Domain: a.Domain, Key: s.Key, Source: s.ID, Name: explain.Clip(s.Name), State: store.CaseFound, Opened: now,
 		Failing: s.Failing, Messages: s.Messages, LastDay: s.LastDay}, source: s}
 	w.look(s, a)
 	w.facts.Siblings = siblings

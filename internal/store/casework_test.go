@@ -42,11 +42,14 @@ func TestSayings(t *testing.T) {
 	if want := []Saying{c, b, a}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
+	if w := put(Saying{Domain: "e.example", Key: " k ", Name: "a\r\nBcc: b@c.example", Note: "two\nlines"}); w.Key != " k " || w.Name != "a Bcc: b@c.example" || w.Note != "two\nlines" {
+		t.Errorf("kept as %+v", w)
+	}
 	if a.By != "Suzuki" || a.Domain != "a.example" || a.At.IsZero() {
 		t.Errorf("kept as %+v", a)
 	}
-	if v := s.StateVersion(); v != before+4 {
-		t.Errorf("version %d, want %d", v, before+4)
+	if v := s.StateVersion(); v != before+5 {
+		t.Errorf("version %d, want %d", v, before+5)
 	}
 	if s.DomainStateVersion("a.example") != before+3 || s.DomainStateVersion("B.example") != before+4 || s.DomainStateVersion("c.example") != before {
 		t.Error("versions by domain")

@@ -146,8 +146,8 @@ func checkCase(c *Case) error {
 	if err := domainName("domain", &c.Domain); err != nil {
 		return err
 	}
-	if c.Key == "" {
-		return fmt.Errorf("a case of %s: the source's key is missing", c.Domain)
+	if err := sourceKey(c.Domain, c.Key); err != nil {
+		return err
 	}
 	if len(c.Facts) > factsMost {
 		return fmt.Errorf("a case of %s: %d octets of facts: at most %d are kept", c.Domain, len(c.Facts), factsMost)
@@ -160,11 +160,11 @@ func checkCase(c *Case) error {
 	if c.Due < 0 || c.Due > maxDay || c.Fixed < 0 || c.Fixed > maxDay {
 		return fmt.Errorf("a case of %s: a day out of range", c.Domain)
 	}
-	return trim(written{"key", &c.Key, keyMost}, written{"source", &c.Source, NameMost}, written{"name", &c.Name, 255}, written{"owner", &c.Owner, NameMost})
+	return trim(written{"source", &c.Source, NameMost}, written{"name", &c.Name, 255}, written{"owner", &c.Owner, NameMost})
 }
 
 func trimEvent(e *CaseEvent) error {
-	return trim(written{"by", &e.By, NameMost}, written{"kind", &e.Kind, NameMost}, written{"from", &e.From, keyMost}, written{"to", &e.To, keyMost}, written{"note", &e.Text, NoteMost})
+	return trim(written{"by", &e.By, NameMost}, written{"kind", &e.Kind, NameMost}, written{"from", &e.From, pathMost}, written{"to", &e.To, pathMost}, written{"note", &e.Text, NoteMost})
 }
 
 func addEvents(ctx context.Context, tx *sql.Tx, c Case, events []CaseEvent) error {

@@ -112,7 +112,12 @@ func (s *Store) Assign(ctx context.Context, a Assignment) error {
 	if len(a.Subdomain) > 253 {
 		return domainName("sub-domain", &a.Subdomain)
 	}
-	if err := trim(written{"key", &a.Key, keyMost}, written{"by", &a.By, NameMost}); err != nil {
+	if a.Key != "" {
+		if err := sourceKey(a.Domain, a.Key); err != nil {
+			return err
+		}
+	}
+	if err := trim(written{"by", &a.By, NameMost}); err != nil {
 		return err
 	}
 	return s.saying(ctx, "assign a part of "+a.Domain, func(tx *sql.Tx) ([]string, error) {

@@ -115,7 +115,7 @@ func (s *Store) Happen(ctx context.Context, h []Happening) (int, error) {
 	h = slices.Clone(h)
 	for i := range h {
 		e := &h[i]
-		if err := errors.Join(domainName("domain", &e.Domain), trim(written{"kind", &e.Kind, NameMost}, written{"key", &e.Key, keyMost})); err != nil {
+		if err := errors.Join(domainName("domain", &e.Domain), trim(written{"kind", &e.Kind, NameMost}, written{"key", &e.Key, pathMost})); err != nil {
 			return 0, err
 		}
 		if len(e.Step) > stepMost {
@@ -202,7 +202,7 @@ func (s *Store) PutNames(ctx context.Context, names []KnownName) (int64, error) 
 		}
 		for _, n := range names {
 			if err := errors.Join(domainName("domain", &n.Domain), domainName("name", &n.Name),
-				trim(written{"origin", &n.Origin, NameMost}, written{"file", &n.From, keyMost})); err != nil {
+				trim(written{"origin", &n.Origin, NameMost}, written{"file", &n.From, pathMost})); err != nil {
 				return err
 			}
 			if n.Last.IsZero() {

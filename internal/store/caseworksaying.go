@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"fmt"
 )
 
 // sayingsMost is how many words about one source are kept.
@@ -17,10 +16,10 @@ func (s *Store) PutSaying(ctx context.Context, w Saying) (Saying, error) {
 	if err := domainName("domain", &w.Domain); err != nil {
 		return w, err
 	}
-	if w.Key == "" {
-		return w, fmt.Errorf("a word about a source of %s: the source's key is missing", w.Domain)
+	if err := sourceKey(w.Domain, w.Key); err != nil {
+		return w, err
 	}
-	err := trim(written{"key", &w.Key, keyMost}, written{"source", &w.Source, NameMost}, written{"class", &w.Class, NameMost},
+	err := trim(written{"source", &w.Source, NameMost}, written{"class", &w.Class, NameMost},
 		written{"name", &w.Name, NameMost}, written{"note", &w.Note, NoteMost}, written{"by", &w.By, NameMost})
 	if err != nil {
 		return w, err

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -15,8 +16,10 @@ const (
 	NameMost = 200
 	// NoteMost is how long a note may be.
 	NoteMost = 4000
+	// KeyMost is how long a source's key may be, in octets.
+	KeyMost = 1000
 
-	keyMost      = 1000 // octets of a key or a file's name
+	pathMost     = 1000 // characters of a file's name and the like
 	networksMost = 64   // networks, and identities, of a source
 )
 
@@ -36,6 +39,14 @@ func trim(fields ...written) error {
 		}
 		s := strings.TrimSpace(strings.ToValidUTF8(*f.text, "\uFFFD"))
 		s = strings.ReplaceAll(strings.ReplaceAll(s, "\x00", ""), "\r\n", "\n")
+		if f.most <= NameMost { // one line, as it may stand in a header field
+			s = strings.Map(func(r rune) rune {
+				if unicode.IsControl(r) {
+					return ' '
+				}
+				return r
+			}, s)
+		}
 		if n := utf8.RuneCountInString(s); n > f.most {
 			return fmt.Errorf("%s: %d characters: at most %d are kept", f.what, n, f.most)
 		}
@@ -56,18 +67,27 @@ func domainName(what string, name *string) error {
 // recognised bounds what a source was recognised by; what is beyond is dropped.
 func recognised(networks []netip.Prefix, identities []string) (string, string, error) {
 	networks = networks[:min(len(networks), networksMost)]
-	identities = identities[:min(len(identities), networksMost)]
 	for _, p := range networks {
 		if !p.IsValid() {
 			return "", "", fmt.Errorf("networks of a source: one of them is not valid")
 		}
 	}
+	var short []string
 	for _, s := range identities {
-		if len(s) > 255 {
-			return "", "", fmt.Errorf("identities of a source: %.60q…: at most 255 octets", s)
+		if len(s) <= 255 && len(short) < networksMost {
+			short = append(short, s)
 		}
 	}
-	return listText(networks), listText(identities), nil
+	return listText(networks), listText(short), nil
+}
+
+// sourceKey checks the key of a source, which is kept as it is: it comes from
+// package advise, and is compared with what comes from there later.
+func sourceKey(domain, key string) error {
+	if key == "" || len(key) > KeyMost || !utf8.ValidString(key) {
+		return fmt.Errorf("source of %s: key %.60q: want 1 to %d octets of UTF-8", domain, key, KeyMost)
+	}
+	return nil
 }
 
 // listText is a list as JSON, [] where it is empty.
