@@ -83,6 +83,7 @@ func (n *analysis) run() (*Advice, error) {
 	}
 	n.survey()
 	n.scene.learn(n.words)
+	n.matchWords()
 	if err := n.watch(); err != nil {
 		return nil, err
 	}

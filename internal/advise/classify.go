@@ -62,6 +62,7 @@ type scene struct {
 	networks  map[netip.Prefix]bool      // where mail of ours comes from directly
 	services  map[string]bool            // organizations that send for us and pass
 	denied    map[string]bool            // organizations that a person said are not ours
+	taught    map[string]bool            // of services, those that are known by a person's word alone
 	scattered map[string]int             // author domain → networks that use it without any authentication
 	typical   map[string]uint64          // author domain → messages of a typical host among these
 	swarm     map[string]float64         // author domain → business value of all these together
@@ -454,7 +455,7 @@ func (s *scene) weighRelations(g *group, w *weigh) (related bool) {
 	} else {
 		foreign := g.foreign.top()
 		for _, o := range []string{foreign, g.ptrOrg} {
-			if o == "" || o == s.ours || !s.services[o] {
+			if o == "" || o == s.ours || !s.services[o] || s.taught[o] && g.saying != nil {
 				continue
 			}
 			points := 3.0
@@ -485,7 +486,7 @@ func (s *scene) weighName(g *group, w *weigh, bare bool) {
 		}
 	}
 	for _, o := range []string{foreign, g.ptrOrg} {
-		if s.denied[o] {
+		if s.denied[o] && g.saying == nil {
 			w.suspect(-4, "why.denied", explain.Args{"domain": o})
 			break
 		}

@@ -41,6 +41,7 @@ type group struct {
 	own, mainAuthor bool
 
 	word         *Word
+	saying       *store.Saying // what was said about it
 	sender       *Sender
 	service      []string // organisations among its identities that are the sender's own
 	seen         []Seen

@@ -2,6 +2,7 @@ package advise
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -78,7 +79,7 @@ func TestDev(t *testing.T) {
 		w := worlds.Make(uint64(seed))
 		for _, offline := range []bool{false, true} {
 			m := inMemory(w)
-			n, a, j := judged(t, w, m, offline)
+			_, a, j := judged(t, w, m, offline)
 			totals[offline].Add(j)
 			for _, x := range w.Truth.Sources {
 				if x.Failing30 > 0 {
@@ -96,21 +97,6 @@ func TestDev(t *testing.T) {
 				}
 				if os.Getenv("SEKIMORI_MISS") != "" && (offline == (os.Getenv("SEKIMORI_MISS") == "offline")) {
 					fmt.Printf("MISS %v %s [%s]\n", offline, x, x.Shape)
-					printed := 0
-					for _, src := range a.Sources {
-						if tr := w.Truth.Sources[x.Source]; tr != nil && printed < 3 && string(src.Class) != x.Truth && slices.ContainsFunc(tr.IPs, func(ip string) bool { return slices.Contains(src.Addresses, ip) }) {
-							printed++
-							var why []string
-							for _, g := range n.groups {
-								if g.id() == src.ID {
-									for _, i := range g.items {
-										why = append(why, fmt.Sprint(i.points, " ", i.step.Code, i.step.Args))
-									}
-									fmt.Printf("   %s %s %s score %.1f reach %.1f p %.2f all %v win %v sig %d fail %d; %+v\n      %s\n", src.Class, src.Key, src.Name, g.score, g.reach, src.Probability, g.all, g.window, g.dkimAligned, g.ourSigFails, g.pattern, strings.Join(why, "\n      "))
-								}
-							}
-						}
-					}
 				}
 			}
 			if os.Getenv("SEKIMORI_SHOW") != "" && offline == (os.Getenv("SEKIMORI_SHOW") == "offline") {
@@ -131,6 +117,65 @@ func TestDev(t *testing.T) {
 			if k := shapes[offline][s]; k.bad > 0 {
 				fmt.Printf("  %-32s %d of %d\n", s, k.bad, k.n)
 			}
+		}
+	}
+}
+
+// TestReliability: what is said to be so sure is right so often, on worlds that
+// the curves were not fitted to.
+func TestReliability(t *testing.T) {
+	n := uint64(14)
+	if testing.Short() {
+		n = 5
+	}
+	type bin struct {
+		n, right int
+		said     float64
+	}
+	var bins [3]bin // up to 0.9, up to 0.97, above
+	for seed := uint64(7001); seed <= 7000+n; seed++ {
+		w := worlds.Make(seed)
+		for _, offline := range []bool{false, true} {
+			_, a, j := judged(t, w, inMemory(w), offline)
+			for _, s := range a.Sources {
+				p := s.Probabilities
+				if sum := p.Aligned + p.Broken + p.Forwarder + p.Spoof + p.Unknown; sum < 0.999 || sum > 1.001 || s.Probability != p.Of(s.Class) {
+					t.Fatalf("%s: %v, %v", s.Name, p, s.Probability)
+				}
+				for _, c := range Classes {
+					if p.Of(c) > s.Probability {
+						t.Errorf("seed %d: %s is %s at %.2f, but %s at %.2f", seed, s.Name, s.Class, s.Probability, c, p.Of(c))
+					}
+				}
+				if len(s.For) == 0 && len(s.Against) == 0 || s.Class == Unknown && s.Failing > 0 && s.Question == nil && s.Name != NameRest {
+					t.Errorf("seed %d: nothing is said of %s (%s)", seed, s.Name, s.Class)
+				}
+			}
+			for _, x := range j.Sure {
+				i := 0
+				if x.Probability > 0.9 {
+					i++
+				}
+				if x.Probability > 0.97 {
+					i++
+				}
+				bins[i].n++
+				bins[i].said += x.Probability
+				if x.Right {
+					bins[i].right++
+				}
+			}
+		}
+	}
+	for _, b := range bins {
+		if b.n == 0 {
+			continue
+		}
+		said, right := b.said/float64(b.n), float64(b.right)/float64(b.n)
+		t.Logf("said %.3f, right %.3f of %d", said, right, b.n)
+		// Three standard deviations, and what other shapes may cost.
+		if slack := 0.03 + 3*math.Sqrt(said*(1-said)/float64(b.n)); right < said-slack {
+			t.Errorf("said to be %.3f sure, right in %.3f of %d", said, right, b.n)
 		}
 	}
 }

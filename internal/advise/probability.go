@@ -20,13 +20,17 @@ var curved = [...]Class{Aligned, Broken, Forwarder, Spoof}
 // (package worlds), with the DNS and without, for each way of deciding. What is
 // stated is held against what is true there by a test.
 var curves = map[path]curve{
-	byRest:     {{0, 0, 0, 0}, {-1, 0, 0, 0}, {-1, 0, 0, 0}, {0, 0, 0, 0}},
-	byPassing:  {{5, 0, 0, -1}, {5, 0, 0, 1}, {0, 0, 0, 0}, {-1, 0, 0, 0}},
-	bySigned:   {{4, 0, -0.5, -1}, {3, 0, -0.5, 1}, {1, 0, 0.5, 0}, {-2, 0, 0, 0}},
-	byForward:  {{-3, 0, 0, 0}, {-0.5, 0, -0.2, 0}, {0.5, 0, 0.8, 0}, {-1.5, 0, 0, 0}},
-	byIdentity: {{-9, 0, 0, 0}, {0.2, 0.7, 0, 0}, {-2, 0, 0.3, 0}, {0.2, -0.7, 0, 0}},
-	byAddress:  {{-9, 0, 0, 0}, {-1, 0.7, 0, 0}, {-4, 0, 0.3, 0}, {0.5, -0.7, 0, 0}},
+	byRest:     {{-0.70, 0, 0, -0.01}, {-0.70, 0, 0, -0.01}, {1.53, 0, 0, -1.24}, {-0.13, 0, 0, 1.25}},
+	byPassing:  {{1.17, 0, 0, -1.35}, {0.31, 0, 0, 1.08}, {-0.74, 0, 0, 0.13}, {-0.74, 0, 0, 0.13}},
+	bySigned:   {{0.11, 0, -0.48, -1.98}, {0.09, 0, -0.29, 1.68}, {0.70, 0, 1.34, 0.32}, {-0.90, 0, -0.57, -0.02}},
+	byForward:  {{-0.06, 0, -0.29, -1.49}, {0.44, 0, -0.30, 1.27}, {-0.10, 0, 1.37, 0.19}, {-0.28, 0, -0.78, 0.03}},
+	byIdentity: {{-0.40, 0.01, 0, -0.54}, {0.43, 0.84, 0, 0.59}, {-0.40, 0.01, 0, -0.54}, {0.37, -0.86, 0, 0.50}},
+	byAddress:  {{-0.52, 0.06, 0, -0.92}, {0.18, 0.47, 0, 0.31}, {-0.02, -0.23, 0, -0.18}, {0.36, -0.30, 0, 0.79}},
 }
+
+// surest bounds what evidence alone is said to be worth: the world has shapes
+// that no generated one has. Only a person's word is certain.
+const surest = 0.99
 
 // features are what a curve is given.
 func (g *group) features() [4]float64 {
@@ -93,7 +97,7 @@ func (g *group) probabilities() Probabilities {
 		}
 	} else {
 		// A class that was decided is the most likely one.
-		p := math.Max(odds[at], 0.5)
+		p := math.Min(math.Max(odds[at], 0.5), surest)
 		rest := 1 - odds[at]
 		for i := range odds {
 			if i != at && rest > 0 {

@@ -189,7 +189,7 @@ func said(class string) (c Class, ours bool) {
 // learn takes over what words tell about the neighbours of a source: a service
 // confirmed for us is one of our services, a denied one is not.
 func (s *scene) learn(w words) {
-	s.denied = map[string]bool{}
+	s.denied, s.taught = map[string]bool{}, map[string]bool{}
 	for i := range w.list {
 		x := &w.list[i]
 		if lumped(x.Key) {
@@ -200,7 +200,9 @@ func (s *scene) learn(w words) {
 			switch {
 			case o == s.ours || o == "":
 			case ours:
-				s.services[o] = true
+				if !s.services[o] {
+					s.services[o], s.taught[o] = true, true
+				}
 			case c == Spoof:
 				s.denied[o] = true
 			}
@@ -208,6 +210,18 @@ func (s *scene) learn(w words) {
 	}
 	for o := range s.denied {
 		delete(s.services, o)
+	}
+}
+
+// matchWords finds the word about each group.
+func (n *analysis) matchWords() {
+	if len(n.words.list) == 0 {
+		return
+	}
+	for _, g := range n.groups {
+		if x, ok := n.words.match(g); ok && (x.Class != "" || x.Name != "" || x.Note != "") {
+			g.saying = &x
+		}
 	}
 }
 
@@ -230,12 +244,9 @@ func (n *analysis) headline() {
 
 // heed lets words override what was found.
 func (n *analysis) heed() {
-	if len(n.words.list) == 0 {
-		return
-	}
 	for _, g := range n.groups {
-		x, ok := n.words.match(g)
-		if !ok || x.Class == "" && x.Name == "" && x.Note == "" {
+		x := g.saying
+		if x == nil {
 			continue
 		}
 		g.word = &Word{Class: Class(x.Class), Name: x.Name, Note: x.Note, By: x.By, At: x.At, key: x.Key}
