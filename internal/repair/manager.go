@@ -33,8 +33,9 @@ type Config struct {
 // Manager opens cases, proves them and carries them on. It may be used from
 // any goroutine.
 type Manager struct {
-	c  Config
-	mu sync.Mutex // one refresh at a time
+	c      Config
+	mu     sync.Mutex        // one refresh at a time
+	proven map[string]uint64 // by domain: what was looked at when nothing was to be done
 }
 
 // New returns a manager.
@@ -42,7 +43,7 @@ func New(c Config) *Manager {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Manager{c: c}
+	return &Manager{c: c, proven: map[string]uint64{}}
 }
 
 // Errors of Set, for errors.Is.

@@ -2,6 +2,8 @@ package repair
 
 import (
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"net/netip"
 
 	"sekimori/explain"
@@ -81,8 +83,44 @@ func (r *refresh) gather(w *work) (evidence, error) {
 	return e, nil
 }
 
-// prove looks at each case that is said to be fixed.
+// provenMost is of how many domains it is known that there was nothing to do.
+const provenMost = 100_000
+
+// prove looks at each case that is said to be fixed, and at those that seem to
+// be, unless all is as it was when it last looked.
 func (r *refresh) prove() error {
+	now := r.fingerprint()
+	if r.m.proven[r.a.Domain] == now {
+		return nil
+	}
+	before := r.done.count()
+	if err := r.look(); err != nil {
+		return err
+	}
+	if len(r.m.proven) >= provenMost {
+		clear(r.m.proven)
+	}
+	if delete(r.m.proven, r.a.Domain); r.done.count() == before {
+		r.m.proven[r.a.Domain] = now
+	}
+	return nil
+}
+
+// fingerprint is a hash of all that look depends on.
+func (r *refresh) fingerprint() uint64 {
+	h := fnv.New64a()
+	fmt.Fprintln(h, r.m.c.Store.DomainVersion(r.a.Domain), r.a.Window.End)
+	for _, w := range r.cases {
+		fmt.Fprintln(h, w.ID, w.Changed.UnixMicro(), w.State, w.Fixed, w.ids)
+		if w.source != nil {
+			fmt.Fprintln(h, w.source.Messages, w.source.Failing)
+		}
+	}
+	return h.Sum64()
+}
+
+// look looks at the cases one by one.
+func (r *refresh) look() error {
 	failing, err := r.failingAgain()
 	if err != nil {
 		return err

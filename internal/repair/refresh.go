@@ -24,8 +24,10 @@ type Changes struct {
 }
 
 // Any reports whether anything was done.
-func (ch Changes) Any() bool {
-	return len(ch.Opened)+len(ch.Proven)+len(ch.Reopened)+len(ch.Mended) > 0
+func (ch Changes) Any() bool { return ch.count() > 0 }
+
+func (ch Changes) count() int {
+	return len(ch.Opened) + len(ch.Proven) + len(ch.Reopened) + len(ch.Mended)
 }
 
 // Refresh carries a domain's cases on after its sources were classed anew: it
@@ -36,7 +38,8 @@ func (ch Changes) Any() bool {
 // The advice must be of the newest reports and of the whole domain, not of a
 // department's part. Lines in which many sources are put together are no cases.
 // Cost: a scan of the domain's records for each case that waits for proof, and
-// one for all that are done.
+// one for all that are done; nothing of that while no report came in and nobody
+// changed them.
 func (m *Manager) Refresh(ctx context.Context, a *advise.Advice) (Changes, error) {
 	if a.Department != "" {
 		return Changes{}, errors.New("repair: the advice is of a department's part; give that of the whole domain")
