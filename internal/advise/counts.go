@@ -23,6 +23,7 @@ type Counts interface {
 type dayCount struct {
 	ClassDay
 	failing uint64 // of aligned and broken sources
+	broken  uint64 // of it, of broken ones
 	ours    uint64 // all messages of these, where it is known; else all that passed and failing
 }
 
@@ -94,6 +95,9 @@ func (n *analysis) count() error {
 		}
 		if ours {
 			d.failing += r.Messages
+			if class == Broken {
+				d.broken += r.Messages
+			}
 			d.ours += r.Messages
 		}
 		if ours || class == Forwarder {

@@ -48,8 +48,19 @@ func (n *analysis) mend() error {
 	if err != nil {
 		return err
 	}
+	// A service that did not pass has a key of its own as long as nothing of it
+	// passes: "org:okuru.example/" becomes "org:okuru.example".
+	base := make(map[string]store.Day, len(fixed))
+	for key, day := range fixed {
+		if b, _, failing := strings.Cut(key, "/"); failing && strings.HasPrefix(key, "org:") {
+			base[b] = max(base[b], day)
+		}
+	}
 	for _, g := range n.groups {
 		day, ok := fixed[g.key]
+		if !ok {
+			day, ok = base[g.key]
+		}
 		if !ok && g.word != nil && g.word.key != "" { // found again under another key
 			day, ok = fixed[g.word.key]
 		}

@@ -22,7 +22,8 @@ const (
 // stepBack works out what failure rate is out of the ordinary for this domain,
 // and whether the newest days show it. The ordinary is the middle (median) of
 // the days before them and the spread about it (median absolute deviation):
-// both are let be by a few bad days. Failing messages of aligned and broken
+// both are let be by a few bad days. Before a policy is enforced, sources that
+// are to be fixed first are no part of the ordinary. Failing messages of aligned and broken
 // sources count; forwarded and spoofed mail says nothing about ours.
 func (n *analysis) stepBack(a *Advice) StepBack {
 	s := StepBack{Days: watchDays, Share: leastTrip, Messages: leastLost}
@@ -42,7 +43,11 @@ func (n *analysis) stepBack(a *Advice) StepBack {
 	var shares, sizes []float64
 	for d, c := range n.counts.days {
 		if d < watched && c.ours > 0 {
-			shares = append(shares, ratio(c.failing, c.ours))
+			failing := c.failing
+			if !enforced {
+				failing -= c.broken // what is to be fixed before the step
+			}
+			shares = append(shares, ratio(failing, c.ours))
 			sizes = append(sizes, float64(c.ours))
 		}
 	}
