@@ -32,21 +32,25 @@ const maxSame = 4096
 // Cost: two scans of the domain's records in the window, some 0.2 µs for each
 // record. Imports do not hold back for it.
 func (s *Store) Evidence(ctx context.Context, domain string, w, inner Window, f func(SourceRow) error) error {
+	// To group by six texts takes seven times as long as by a hash of them. So
+	// the kinds of mail are found first, each with its hash, and addresses are
+	// grouped by the hash. Where two kinds have one, somebody took pains; there
+	// is a slower hash that nobody can make out.
+	err := s.evidence(ctx, domain, w, inner, "hash("+evidenceColumns+")", f)
+	if errors.Is(err, errSameHash) {
+		err = s.evidence(ctx, domain, w, inner, "md5_number_lower(concat_ws(chr(0), "+evidenceColumns+"))", f)
+	}
+	return err
+}
+
+func (s *Store) evidence(ctx context.Context, domain string, w, inner Window, by string, f func(SourceRow) error) error {
 	id, ok := s.domains.id(domain)
 	if !ok {
 		return nil
 	}
 	sp := s.span(id, w)
 	from := fmt.Sprintf("record WHERE dom = %d AND %s", id, sp.touches())
-	// To group by six texts takes seven times as long as by a hash of them. So
-	// the kinds of mail are found first, each with its hash, and addresses are
-	// grouped by the hash.
-	kinds, err := s.kinds(ctx, from, "hash("+evidenceColumns+")")
-	by := "hash(" + evidenceColumns + ")"
-	if errors.Is(err, errSameHash) { // somebody took pains; a slower hash nobody can foresee
-		by = "md5_number_lower(concat_ws(chr(0), " + evidenceColumns + "))"
-		kinds, err = s.kinds(ctx, from, by)
-	}
+	kinds, err := s.kinds(ctx, from, by)
 	if err != nil {
 		return err
 	}

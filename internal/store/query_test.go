@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -59,6 +60,20 @@ func TestQueriesAgreeWithModel(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				nothing := func(SourceRow) error { return nil }
+				if err := s.evidence(ctx, domain, w, inner, "0::UBIGINT", nothing); len(rows) > 1 && !errors.Is(err, errSameHash) {
+					t.Errorf("kinds of one hash: %v", err)
+				}
+				var slow []SourceRow
+				err = s.evidence(ctx, domain, w, inner, "md5_number_lower(concat_ws(chr(0), "+evidenceColumns+"))", func(r SourceRow) error {
+					r.Inner = 0
+					slow = append(slow, r)
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				same(t, "Evidence by the slower hash", slow, rows)
 				// A record whose share in the window is nothing still has days and a reporter in a row with others.
 				same(t, "Evidence", dropSpan(rows), dropSpan(modelSources(all, domain, w)))
 				same(t, "Evidence within", dropSpan(within), dropSpan(modelSources(all, domain, inner)))
