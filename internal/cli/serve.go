@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,6 +51,8 @@ func newServe(e *Env) *cobra.Command {
 	cmd.Flags().StringVar(&tokenFile, "token-file", "", e.text("cli.flag.token_file", nil))
 	cmd.Flags().StringVar(&file, "config", "", e.text("gatewayverb.flag.serve_config", nil))
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
+	known := &siteFlags{}
+	addKnowledgeFlags(cmd, e, known)
 	cmd.Flags().StringArrayVar(&barriers, "gateway", nil, e.text("gatewayverb.flag.serve_gateway", nil))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if e.shared != nil {
@@ -70,6 +73,13 @@ func newServe(e *Env) *cobra.Command {
 		if err := access.Check(listen, password != "" || token != ""); err != nil {
 			return usage(err)
 		}
+		known.config = file
+		s, closeSite, err := known.open(e)
+		if err != nil {
+			return usage(err)
+		}
+		defer closeSite()
+		e.site = s
 		var asking resolve.Options
 		if file != "" || len(barriers) > 0 {
 			asking = gatewayDNS
@@ -136,9 +146,14 @@ func (e *Env) serve(ctx context.Context, ln net.Listener, st *store.Store, resol
 	if e.Terminal {
 		log = slog.New(slog.NewTextHandler(e.Err, nil))
 	}
-	advisor := advise.New(advise.Config{Store: st, Resolver: resolver, Now: time.Now})
+	advisor := e.site.advisor(st, resolver, time.Now)
 	defer advisor.Close()
-	handler, err := e.handler(st, advisor, meters, guard, log)
+	o, err := e.newOffice(st, advisor, resolver, log)
+	if err != nil {
+		return usageError{err, "sekimori serve"}
+	}
+	defer o.names.Close()
+	handler, err := e.handler(st, advisor, o, append(meters, newWatchMeter(o.watcher)), guard, log)
 	if err != nil {
 		return err
 	}
@@ -151,11 +166,9 @@ func (e *Env) serve(ctx context.Context, ln net.Listener, st *store.Store, resol
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	background, stop := context.WithCancel(ctx)
-	refreshed := make(chan struct{})
-	go func() {
-		defer close(refreshed)
-		refresh(background, st, advisor, log)
-	}()
+	var ended sync.WaitGroup
+	ended.Go(func() { refresh(background, st, advisor, o, log) })
+	ended.Go(func() { o.watcher.Run(background) })
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
 	fmt.Fprintln(e.Err, e.text("cli.serve.at", explain.Args{"url": "http://" + ln.Addr().String() + "/"}))
@@ -170,7 +183,7 @@ func (e *Env) serve(ctx context.Context, ln net.Listener, st *store.Store, resol
 		}
 	}
 	stop()
-	<-refreshed
+	ended.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
@@ -178,7 +191,7 @@ func (e *Env) serve(ctx context.Context, ln net.Listener, st *store.Store, resol
 }
 
 // handler joins the pages, the API and the guard before them.
-func (e *Env) handler(st *store.Store, advisor *advise.Advisor, meters []prometheus.Collector, guard access.Config, log *slog.Logger) (http.Handler, error) {
+func (e *Env) handler(st *store.Store, advisor *advise.Advisor, o *office, meters []prometheus.Collector, guard access.Config, log *slog.Logger) (http.Handler, error) {
 	importer := collect.New(st)
 	importer.Background = true
 	dir := filepath.Join(st.Dir(), "gateway")
@@ -187,7 +200,8 @@ func (e *Env) handler(st *store.Store, advisor *advise.Advisor, meters []prometh
 		return nil, err
 	}
 	gateway := api.NewGateway(verdicts, dir, nil)
-	figures, err := api.New(api.Config{Store: st, Advisor: advisor, Importer: importer, Gateway: gateway, TempDir: filepath.Join(st.Dir(), "tmp"),
+	work := o.work(st)
+	figures, err := api.New(api.Config{Store: st, Advisor: advisor, Importer: importer, Gateway: gateway, Work: work, TempDir: filepath.Join(st.Dir(), "tmp"),
 		Lang: web.Language, Version: e.Version, Logger: log})
 	if err != nil {
 		return nil, err
@@ -200,7 +214,7 @@ func (e *Env) handler(st *store.Store, advisor *advise.Advisor, meters []prometh
 	if err != nil {
 		return nil, err
 	}
-	pages, err := web.New(web.Config{Store: st, Advisor: advisor, Importer: importer, Gateway: gateway, API: figures, Guard: g.Wrap, SignedIn: g.SignedIn,
+	pages, err := web.New(web.Config{Store: st, Advisor: advisor, Importer: importer, Gateway: gateway, Work: work, Host: g.Host, API: figures, Guard: g.Wrap, SignedIn: g.SignedIn,
 		Meters: meters, TempDir: filepath.Join(st.Dir(), "tmp"), Version: e.Version, Logger: log})
 	if err != nil {
 		return nil, err
@@ -216,22 +230,25 @@ func (e *Env) handler(st *store.Store, advisor *advise.Advisor, meters []prometh
 	return mux, nil
 }
 
-// refresh keeps the kept answers up to date: when reports have come in and
-// none has followed for two seconds, or at the latest after half a minute of
-// a steady stream.
-func refresh(ctx context.Context, st *store.Store, a *advise.Advisor, log *slog.Logger) {
-	const quiet, most = 2 * time.Second, 30 * time.Second
+// refresh keeps the kept answers up to date, and lets the work follow them:
+// when reports have come in and none has followed for two seconds, or at the
+// latest after half a minute of a steady stream; when a person has said
+// something; and now and then, as look-ups in the background go on and days
+// pass.
+func refresh(ctx context.Context, st *store.Store, a *advise.Advisor, o *office, log *slog.Logger) {
+	const quiet, most, anyway = 2 * time.Second, 30 * time.Second, 5 * time.Minute
+	type versions struct{ data, state int64 }
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
-	done, seen := int64(-1), st.DataVersion()
-	var changed, pending time.Time
+	done, seen := versions{-1, -1}, versions{st.DataVersion(), st.StateVersion()}
+	var changed, pending, last time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			v := st.DataVersion()
-			if v == done {
+			v := versions{st.DataVersion(), st.StateVersion()}
+			if v == done && now.Sub(last) < anyway {
 				continue
 			}
 			if pending.IsZero() {
@@ -246,7 +263,10 @@ func refresh(ctx context.Context, st *store.Store, a *advise.Advisor, log *slog.
 			if err := a.Refresh(ctx); err != nil && ctx.Err() == nil {
 				log.Error("summaries could not be brought up to date", "error", err)
 			}
-			done, pending = v, time.Time{}
+			if err := o.follow(ctx, st, a); err != nil && ctx.Err() == nil {
+				log.Error("the work of fixing could not be brought up to date", "error", err)
+			}
+			done, pending, last = v, time.Time{}, now
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"sekimori/internal/repair"
 	"sekimori/internal/sources"
 	"sekimori/internal/store"
+	"sekimori/internal/store/verdict"
 )
 
 // site is what an installation knows beside its reports.
@@ -34,11 +36,16 @@ func addSiteFlags(cmd *cobra.Command, e *Env) *siteFlags {
 	f := &siteFlags{}
 	cmd.Flags().StringVar(&f.config, "config", "", e.text("workverb.flag.config", nil))
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
+	addKnowledgeFlags(cmd, e, f)
+	return f
+}
+
+// addKnowledgeFlags adds --senders and --networks.
+func addKnowledgeFlags(cmd *cobra.Command, e *Env, f *siteFlags) {
 	cmd.Flags().StringVar(&f.senders, "senders", "", e.text("workverb.flag.senders", nil))
 	_ = cmd.MarkFlagFilename("senders", "yaml", "yml")
 	cmd.Flags().StringArrayVar(&f.networks, "networks", nil, e.text("workverb.flag.networks", nil))
 	_ = cmd.MarkFlagFilename("networks", "mmdb", "csv", "txt")
-	return f
 }
 
 // open reads what the flags name. Without any it is what the process that owns
@@ -90,7 +97,12 @@ func openSite(c config.Config) (*site, func(), error) {
 
 // advisor answers with everything that the site knows.
 func (s *site) advisor(st *store.Store, resolver dns.Resolver, now func() time.Time) *advise.Advisor {
-	return advise.New(advise.Config{Store: st, Resolver: resolver, Now: now, Cases: st})
+	c := advise.Config{Store: st, Resolver: resolver, Now: now, Cases: st, Catalogue: s.catalogue, Networks: s.networks}
+	// Without a readable gateway, failure reports are all the other eyes there are.
+	if verdicts, err := verdict.Read(filepath.Join(st.Dir(), "gateway")); err == nil {
+		c.Sightings = sources.Sightings(st, verdicts)
+	}
+	return advise.New(c)
 }
 
 // contact is who letters are from.
