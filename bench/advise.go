@@ -38,8 +38,10 @@ func (b *bench) advise(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		_, err = timed(ctx, exec.Command(b.program, "import", "--json", "--data", path, src))
-		return err
+		if _, err = timed(ctx, exec.Command(b.program, "import", "--json", "--data", path, src)); err != nil {
+			return err
+		}
+		return copyFile(filepath.Join(path, "state.imported"), filepath.Join(path, "state.sqlite"))
 	})
 	if err != nil {
 		return err
@@ -53,11 +55,7 @@ func (b *bench) advise(ctx context.Context) error {
 		return timed(ctx, exec.Command(b.program, args...), 0, 1)
 	}
 	// Small state is as after the import: no answer kept, no name looked up.
-	state := filepath.Join(dir, "state.sqlite")
-	saved := b.path("advise-state.sqlite")
-	if err := copyFile(saved, state); err != nil {
-		return err
-	}
+	state, saved := filepath.Join(dir, "state.sqlite"), filepath.Join(dir, "state.imported")
 	var cold, spent, again, peak, warm []float64
 	for i := range b.rounds + 1 {
 		if err := copyFile(state, saved); err != nil {
