@@ -28,6 +28,7 @@ type overviewView struct {
 	List                             *listing
 	Rows                             []domainLine
 	Gateway                          *gatewayLine
+	Narrow                           *narrowing
 }
 
 // domainLine is one domain in the table.
@@ -90,7 +91,11 @@ func (s *server) overview(w http.ResponseWriter, r *http.Request, p *page) error
 	p.Title = p.text("web.overview.title")
 	v := &overviewView{Windows: p.windows(), Days: p.days(), Gateway: s.gatewayLine(r.Context(), p)}
 	p.Data = v
-	all, err := s.Advisor.Overview(r.Context(), v.Days)
+	var err error
+	if v.Narrow, err = s.narrowed(r, p); err != nil {
+		return err
+	}
+	all, err := s.Work.Overview(r.Context(), s.Advisor, v.Days, v.Narrow.department())
 	if err != nil {
 		return err
 	}
@@ -137,7 +142,7 @@ func (s *server) overview(w http.ResponseWriter, r *http.Request, p *page) error
 	v.Evidence = p.text("web.overview.evidence", "none", monitored, "quarantine", quarantined, "reject", rejecting, "ready", ready)
 
 	v.List = p.list("web.overview.domains", []string{"messages", "domain", "policy", "since", "aligned", "spoof", "verdict"}, "messages", "since", "spoof").
-		exports("domains", "days", itoa(v.Days), "lang", string(p.Lang))
+		exports("domains", "days", itoa(v.Days), "department", v.Narrow.asked(), "lang", string(p.Lang))
 	v.List.Fragment, v.List.SearchLabel = "domains", "web.search.domain"
 	if q := strings.ToLower(v.List.Search); q != "" {
 		all = slices.DeleteFunc(slices.Clone(all), func(d advise.DomainSummary) bool {
@@ -148,7 +153,7 @@ func (s *server) overview(w http.ResponseWriter, r *http.Request, p *page) error
 	sortSummaries(all, v.List)
 	from, to := v.List.cut(len(all))
 	for _, d := range all[from:to] {
-		line := domainLine{DomainSummary: d, URL: domainURL(d.Domain, v.Days), None: noneSince(d.Policy, d.PolicySince, d.Window.End),
+		line := domainLine{DomainSummary: d, URL: narrowedURL(domainURL(d.Domain, v.Days), v.Narrow), None: noneSince(d.Policy, d.PolicySince, d.Window.End),
 			Share: shareGauge(d.Aligned, d.Messages), Spark: sparkOf(p, d.Window, d.Daily)}
 		line.Name, line.Ascii = namesOf(d.Domain)
 		v.Rows = append(v.Rows, line)

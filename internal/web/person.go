@@ -3,8 +3,10 @@ package web
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"sekimori/internal/store"
 	"sekimori/internal/web/api"
@@ -35,7 +37,7 @@ const personCookie = "person"
 func person(w http.ResponseWriter, r *http.Request) string {
 	name := api.Line(r.PostForm.Get("by"))
 	if name != "" {
-		remember(w, r, personCookie, name)
+		remember(w, r, personCookie, url.QueryEscape(name))
 	}
 	return name
 }
@@ -126,6 +128,19 @@ func (n *narrowing) department() int64 {
 		return 0
 	}
 	return n.ID
+}
+
+// narrowedURL keeps an address narrowed.
+func narrowedURL(to string, n *narrowing) string {
+	if n.department() == 0 {
+		return to
+	}
+	path, query, _ := strings.Cut(to, "?")
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return to
+	}
+	return withQuery(path, q, "department", n.asked())
 }
 
 // asked is that id as an address has it.

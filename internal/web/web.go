@@ -155,6 +155,7 @@ func New(c Config) (http.Handler, error) {
 			return nil, errors.New("web: Work.Store must be set")
 		}
 		s.links = access.NewLinks(c.Work.Store, c.Work.Now)
+		s.meters.registry.MustRegister(&workMeters{c.Work, c.Advisor})
 	}
 	return s.handler(), nil
 }

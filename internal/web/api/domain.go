@@ -49,8 +49,9 @@ func (s *server) domainOperations(a huma.API) {
 	huma.Register(a, get("list-domains", "/domains", "domains", "All domains at a glance"),
 		func(ctx context.Context, in *struct {
 			Days int `query:"days" minimum:"1" maximum:"3660" default:"30" doc:"Length of the window in days, up to each domain's newest report."`
+			Part
 		}) (*answer[domainList], error) {
-			list, err := s.Advisor.Overview(ctx, in.Days)
+			list, err := s.Work.Overview(ctx, s.Advisor, in.Days, in.Department)
 			if err != nil {
 				return nil, s.fail(ctx, err)
 			}

@@ -153,7 +153,7 @@ func domainsTable() table {
 		columns: []column{{code: "domain", kind: text}, {code: "policy", kind: text}, {code: "policy_since", kind: day}, {code: "messages", kind: number}, {code: "aligned", kind: number}, {code: "aligned_share", kind: share},
 			{code: "broken", kind: number}, {code: "forwarder", kind: number}, {code: "unknown", kind: number}, {code: "spoof", kind: number}, {code: "verdict", kind: text}},
 		rows: func(ctx context.Context, s *server, q *exportQuery, emit func(...any) error) error {
-			all, err := s.Advisor.Overview(ctx, q.Days)
+			all, err := s.Work.Overview(ctx, s.Advisor, q.Days, q.Department)
 			if err != nil {
 				return err
 			}
