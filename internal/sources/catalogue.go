@@ -87,11 +87,11 @@ type Identity struct {
 // Catalogue is a set of senders that can be looked up by name. It does not
 // change; it is safe for concurrent use. A nil Catalogue is empty.
 type Catalogue struct {
-	senders         []Sender
-	byID            map[string]int
-	ptr, spf, dkim  map[string]int // pattern → index in senders
-	includes        map[string]int // Include → index
-	longest, labels int            // of any pattern: octets and labels
+	senders        []Sender
+	byID           map[string]int
+	ptr, spf, dkim map[string]int // pattern → index in senders
+	selectors      map[string]int // those that tell a sender; -1 where several have it
+	labels         int            // of the longest pattern
 }
 
 //go:embed catalogue.yaml
@@ -110,7 +110,7 @@ func DefaultCatalogue() *Catalogue {
 // newCatalogue indexes senders. Of two that have the same pattern the later one
 // gets it.
 func newCatalogue(senders []Sender) *Catalogue {
-	c := &Catalogue{senders: senders, byID: make(map[string]int, len(senders)), includes: map[string]int{},
+	c := &Catalogue{senders: senders, byID: make(map[string]int, len(senders)), selectors: map[string]int{},
 		ptr: map[string]int{}, spf: map[string]int{}, dkim: map[string]int{}}
 	for i, s := range senders {
 		c.byID[s.ID] = i
@@ -120,12 +120,15 @@ func newCatalogue(senders []Sender) *Catalogue {
 		}{{c.ptr, s.PTR}, {c.spf, s.SPF}, {c.dkim, s.DKIM}} {
 			for _, p := range set.patterns {
 				set.m[p] = i
-				c.longest = max(c.longest, len(p))
 				c.labels = max(c.labels, 1+strings.Count(p, "."))
 			}
 		}
-		if s.Include != "" {
-			c.includes[s.Include] = i
+		for _, sel := range s.Selectors {
+			if _, taken := c.selectors[sel]; taken || !telling(sel) {
+				c.selectors[sel] = -1
+			} else {
+				c.selectors[sel] = i
+			}
 		}
 	}
 	return c
@@ -236,6 +239,26 @@ func (c *Catalogue) MatchDKIM(name string) (Sender, bool) {
 		return Sender{}, false
 	}
 	return c.at(find(c.dkim, name, c.labels))
+}
+
+// MatchSelector returns the sender whose customers publish their own keys under
+// a selector. Selectors that anybody may think of tell nothing.
+func (c *Catalogue) MatchSelector(selector string) (Sender, bool) {
+	if c == nil {
+		return Sender{}, false
+	}
+	i, ok := c.selectors[strings.ToLower(selector)]
+	return c.at(i, ok && i >= 0)
+}
+
+// telling reports whether a selector is more than what comes to anybody's mind.
+func telling(selector string) bool {
+	word := strings.TrimRight(selector, "0123456789")
+	switch word {
+	case "default", "mail", "key", "selector", "sig", "api", "dkim":
+		return false
+	}
+	return len(word) >= 4
 }
 
 func (c *Catalogue) at(i int, ok bool) (Sender, bool) {

@@ -92,6 +92,12 @@ func TestMatch(t *testing.T) {
 	if s, ok := c.MatchSPF("_spf.google.com"); !ok || s.ID != "google" {
 		t.Errorf("an include: %q", s.ID)
 	}
+	for sel, want := range map[string]string{"zendesk1": "zendesk", "Protonmail2": "proton", "aweber_key_a": "aweber", "litesrv": "mailerlite",
+		"selector1": "", "default": "", "s1": "", "k2": "", "mail": "", "": "", "nobody": ""} {
+		if s, ok := c.MatchSelector(sel); s.ID != want || ok != (want != "") {
+			t.Errorf("selector %s: %q", sel, s.ID)
+		}
+	}
 	var none *Catalogue
 	if _, ok := none.Match(Identity{PTR: []string{"a.sendgrid.net"}}); ok || none.Senders() != nil || none.With(c) != c || c.With(none) != c {
 		t.Error("a nil catalogue")
