@@ -26,10 +26,12 @@ type judging struct {
 	dir   string // temporary
 	cases []*world
 
-	mu                 sync.Mutex
-	making, storing    time.Duration
-	records, reports   int
-	archives, repeated int
+	mu               sync.Mutex
+	making, storing  time.Duration
+	records, reports int
+	archives         int
+	waiting          []*store.Incoming // for the store
+	pending          int               // their records
 }
 
 // world is a world once its reports are in the store.
@@ -76,7 +78,7 @@ func (j *judging) gather(ctx context.Context) error {
 		}
 	}
 	j.cases = make([]*world, len(list))
-	return parallel(ctx, len(list), func(ctx context.Context, i int) error {
+	err := parallel(ctx, len(list), func(ctx context.Context, i int) error {
 		begin := time.Now()
 		w, path, err := list[i]()
 		if err != nil {
@@ -117,6 +119,10 @@ func (j *judging) gather(ctx context.Context) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return j.flush(ctx)
 }
 
 // collect imports an archive, as a user does.
@@ -134,28 +140,37 @@ func (j *judging) collect(ctx context.Context, path string) error {
 	return nil
 }
 
-// put hands the reports to the store.
+// put hands the reports to the store, those of several worlds together.
 func (j *judging) put(ctx context.Context, w *worlds.World) error {
-	var batch []*store.Incoming
+	var list []*store.Incoming
 	records := 0
-	flush := func() error {
-		_, err := j.store.Put(ctx, batch)
-		batch, records = batch[:0], 0
-		return err
-	}
 	for r := range w.Reports() {
 		in := &store.Incoming{Report: r.Report, Rows: &store.Rows{}}
 		for k := range r.Records {
 			in.Rows.Add(&r.Records[k])
 		}
-		batch = append(batch, in)
-		if records += len(r.Records); records > 20_000 || len(batch) > 2000 {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
+		records += len(r.Records)
+		list = append(list, in)
 	}
-	return flush()
+	j.mu.Lock()
+	j.waiting = append(j.waiting, list...)
+	j.pending += records
+	full := j.pending >= 60_000
+	j.mu.Unlock()
+	if full {
+		return j.flush(ctx)
+	}
+	return nil
+}
+
+// flush stores what waits.
+func (j *judging) flush(ctx context.Context) error {
+	j.mu.Lock()
+	list := j.waiting
+	j.waiting, j.pending = nil, 0
+	j.mu.Unlock()
+	_, err := j.store.Put(ctx, list)
+	return err
 }
 
 // ask has every world answered and judges the answers.
