@@ -2,8 +2,10 @@ package main
 
 import (
 	"archive/zip"
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -52,13 +54,19 @@ func (b *bench) advise(ctx context.Context) error {
 	}
 	ask := func(args ...string) (usage, error) {
 		args = append([]string{"advise", adviseDomain, "--json", "--data", dir, "--zone", zone}, args...)
-		return timed(ctx, exec.Command(b.program, args...), 0, 1)
+		var out bytes.Buffer // with tens of thousands of addresses it is large
+		cmd := exec.Command(b.program, args...)
+		cmd.Stdout = &out
+		u, err := timed(ctx, cmd, 0, 1)
+		u.out = out.Bytes()
+		return u, err
 	}
 	// Small state is as after the import: no answer kept, no name looked up.
 	state, saved := filepath.Join(dir, "state.sqlite"), filepath.Join(dir, "state.imported")
 	var cold, spent, again, peak, warm []float64
 	for i := range b.rounds + 1 {
-		if err := copyFile(state, saved); err != nil {
+		err := errors.Join(os.RemoveAll(state+"-wal"), os.RemoveAll(state+"-shm"), copyFile(state, saved))
+		if err != nil {
 			return err
 		}
 		u, err := ask()
