@@ -8,7 +8,7 @@ LISTEN   ?= 127.0.0.1:8025
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 FUZZTIME ?= 60s
 
-.PHONY: run build ui test lint bench fuzz check-ui clean
+.PHONY: run build ui test judge lint bench fuzz check-ui clean
 
 run: build examples/month
 	@test -e $(DATA)/state.sqlite || { bin/sekimori import --data $(DATA) examples/month/reports || test $$? -eq 1; \
@@ -33,6 +33,10 @@ $(UI)/dist/.vite/manifest.json: $(UI)/node_modules/.package-lock.json $(UI_SOURC
 examples/month: $(wildcard examples/generate/*.go examples/sector/*.go)
 	$(GO) run ./examples/generate -out examples/month
 	@touch examples/month
+
+# How well the advice tells attackers from breakage, on made-up worlds.
+judge:
+	$(GO) run ./bench/judge
 
 test: ui
 	$(GO) test -timeout 30m ./...
