@@ -73,6 +73,8 @@ type scene struct {
 	was       sources.PermitHistory      // what our SPF record allowed when, as far as it was watched
 	wasOrg    map[string]bool            // organisations that it included at any time
 	fleeting  int                        // domains that senders without a rhythm authenticate as
+	bareOrgs  map[string]int             // author domain → organisations whose hosts use it without authentication
+	regular   map[string]int             // author domain → hosts without name or authentication that keep a period
 	office    map[string]int             // author domain → hosts without name or authentication that keep office hours
 	series    map[string]int             // stem of their names → how many have it
 	large     map[string]int             // author domain → hosts without authentication that send far more than a typical one
@@ -379,6 +381,9 @@ func (s *scene) weighIdentity(g *group) {
 	if bare {
 		w.add(-1, "why.no-authentication", nil)
 	}
+	if n := s.bareOrgs[g.headerFrom.top()]; n >= 8 && !related && g.unauthenticated() {
+		w.suspect(-2, "why.many-organisations", explain.Args{"organisations": int64(n)})
+	}
 	if direct := s.direct[g.headerFrom.top()]; lone && !related && direct > 0 && g.all.messages*10 > direct {
 		w.add(-1, "why.much-for-a-stray", explain.Args{"share": float64(g.all.messages) / float64(direct)})
 	}
@@ -404,6 +409,10 @@ func (s *scene) weighIdentity(g *group) {
 		// Without signatures, mail of ours that others pass on looks like this.
 		w.add(oursFrom-0.5-w.score, "why.may-be-forwarded", nil)
 	}
+	if foreign := g.foreign.top(); !related && w.score >= oursFrom && looksLike(foreign, s.ours) && !s.services[foreign] && !s.permitOrg[foreign] {
+		// Patience makes no imitation ours: a person has to say so.
+		w.add(oursFrom-0.5-w.score, "why.imitation", explain.Args{"domain": foreign})
+	}
 	limit := spoofIdentity
 	if bare {
 		limit = spoofBare
@@ -419,6 +428,12 @@ func (s *scene) weighIdentity(g *group) {
 		g.class = Spoof
 		g.steps = w.steps(-1)
 	}
+}
+
+// unauthenticated reports whether a group's hosts have chosen names and its mail
+// shows nothing at all.
+func (g *group) unauthenticated() bool {
+	return g.ptrOrg != "" && g.bare*10 >= g.all.messages*9 && g.passing() == 0 && g.ourSigFails == 0 && !g.rest
 }
 
 // weighRelations weighs ties to what is known to be ours, and reports whether
@@ -501,11 +516,16 @@ func (s *scene) weighName(g *group, w *weigh, bare bool) {
 		if bare {
 			w.add(-1, "why.rented-server", explain.Args{"names": g.ptrs(3)})
 		} else {
+			if p := g.pattern; p.natural() && p.occasions >= 4 {
+				// One identity through so many occasions is no passing tenant's.
+				w.add(-0.5, "why.rented-server-identity", explain.Args{"names": g.ptrs(3), "domain": foreign})
+				break
+			}
 			w.suspect(-2, "why.rented-server-identity", explain.Args{"names": g.ptrs(3), "domain": foreign})
 		}
 	case g.most(sources.Nameless):
 		points := -1.5
-		if p := g.pattern; !bare && (p.period > 0 || p.business >= 2.5 || p.span >= 30) {
+		if p := g.pattern; !bare && (p.period > 0 || p.business >= 2.3 || p.span >= 30) {
 			points = -0.5 // what keeps a rhythm under one identity may have forgotten its name
 		}
 		w.add(points, "why.no-name", nil)
@@ -551,12 +571,19 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		return
 	}
 	business := p.business
-	if top := g.headerFrom.top(); lone && (s.swarm[top] >= 3.3 || s.scattered[top] >= 20 && s.office[top] >= 5 && s.office[top]*10 >= s.scattered[top]) {
-		business = 0 // the whole swarm keeps these hours, or a part of it
+	if top := g.headerFrom.top(); lone {
+		n := s.scattered[top]
+		switch {
+		case s.swarm[top] >= 3.3, n >= 10 && s.office[top] >= 6:
+			business = 0 // the whole swarm keeps these hours, or a part of it
+		case n >= 10 && business < 3.3+math.Log(float64(n))/2:
+			business = math.Min(business, 2.9) // among so many, one does by chance
+		}
 	}
 	maybe := s.unsigned && s.mayForward(g)
 	switch {
-	case p.period >= 5 && p.occasions >= 3 && lone && (!p.natural() || s.scattered[g.headerFrom.top()] >= 10 && g.all.messages < 3*s.typical[g.headerFrom.top()]):
+	case p.period >= 5 && p.occasions >= 3 && lone && (!p.natural() ||
+		s.scattered[g.headerFrom.top()] >= 10 && (s.regular[g.headerFrom.top()] >= 6 || g.all.messages < 3*s.typical[g.headerFrom.top()])):
 		// Among many hosts that come and go, some are regular by chance.
 		w.add(0.5, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
 	case p.period >= 5 && p.occasions >= 3 && (p.natural() || p.occasions >= 12):
@@ -594,6 +621,8 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 	case business >= 2.3 && p.active >= 6 && lone && g.all.messages > 3*s.typical[g.headerFrom.top()]:
 		w.add(2, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 2.5 && p.active >= 8 && lone:
+		w.add(1.5, "why.business-days", explain.Args{"active": int64(p.active)})
+	case business >= 2.3 && p.active >= 6 && p.span >= 10 && !lone && !g.most(sources.Numbered):
 		w.add(1.5, "why.business-days", explain.Args{"active": int64(p.active)})
 	case p.occasions >= 3 && p.span >= 40 && !bare && !p.waves && !g.most(sources.Numbered):
 		w.add(1.5, "why.comes-back", explain.Args{"times": int64(p.occasions), "span": int64(p.span)})

@@ -44,6 +44,16 @@ func (n *analysis) crowds() {
 		}
 	}
 	s.fleeting = len(passing)
+	// Many organisations that all send as us without anything: where our own
+	// mail is not signed, these may be forwarders.
+	s.bareOrgs = map[string]int{}
+	orgs := map[[2]string]bool{}
+	for _, g := range n.groups {
+		if k := [2]string{g.headerFrom.top(), g.ptrOrg}; !s.unsigned && g.ptrOrg != s.ours && g.unauthenticated() && !orgs[k] && len(orgs) < maxSurvey {
+			orgs[k] = true
+			s.bareOrgs[k[0]]++
+		}
+	}
 	for _, g := range n.groups {
 		if !s.mayCrowd(g) {
 			continue

@@ -54,7 +54,7 @@ func (n *analysis) readDays() error {
 	}
 	s := &n.scene
 	swarm := map[string]map[store.Day]count{}
-	s.office = map[string]int{}
+	s.office, s.regular = map[string]int{}, map[string]int{}
 	for _, g := range list {
 		if g.days == nil {
 			continue
@@ -69,6 +69,9 @@ func (n *analysis) readDays() error {
 		}
 		if g.pattern.business >= 3.3 {
 			s.office[top]++
+		}
+		if g.pattern.period > 0 {
+			s.regular[top]++
 		}
 		for d := range g.days {
 			// One voice for each host and day: a busy host is not the swarm.

@@ -57,7 +57,7 @@ func TestForged(t *testing.T) {
 // TestManyAddresses: however many addresses there are and whatever they show,
 // an answer is short, adds up and takes bounded memory.
 func TestManyAddresses(t *testing.T) {
-	n := 200_000
+	n := 100_000
 	if testing.Short() {
 		n = 20_000
 	}
