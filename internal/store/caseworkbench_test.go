@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -84,6 +85,49 @@ func BenchmarkCasework(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
 				if err := c.ask(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkMail asks ten million records what cases, letters and the inventory
+// ask. About 2.7 million records are of the domain, 900,000 of its last month.
+func BenchmarkMail(b *testing.B) {
+	s := benchStore(b)
+	ctx := context.Background()
+	const big = "d1.example"
+	end, ok, err := s.Newest(ctx, big)
+	if err != nil || !ok {
+		b.Fatal(ok, err)
+	}
+	month := Window{end - 30, end}
+	f := MailFilter{Sources: []string{"source-7"}, Authors: []string{big}}
+	var addrs []netip.Addr
+	for i := range 5000 {
+		addrs = append(addrs, numberAddr(number{host: 281470681743360 + 1048576 + uint64(i)}))
+	}
+	for _, a := range addrs[:20] {
+		f.Networks = append(f.Networks, netip.PrefixFrom(a, a.BitLen()))
+	}
+	for _, q := range []struct {
+		name string
+		ask  func() error
+	}{
+		{"MailDaily", func() error { _, err := s.MailDaily(ctx, big, month, f); return err }},
+		{"MailReporters", func() error { _, err := s.MailReporters(ctx, big, month, f); return err }},
+		{"MailAuth", func() error { _, err := s.MailAuth(ctx, big, month, f); return err }},
+		{"MailAddresses", func() error { _, err := s.MailAddresses(ctx, big, month, f, 11); return err }},
+		{"AuthorNames", func() error {
+			_, err := s.AuthorNames(ctx, big, month, 0, func(AuthorTotals) error { return nil })
+			return err
+		}},
+		{"SourceDomains", func() error { _, err := s.SourceDomains(ctx, addrs, month); return err }},
+	} {
+		b.Run(q.name, func(b *testing.B) {
+			for b.Loop() {
+				if err := q.ask(); err != nil {
 					b.Fatal(err)
 				}
 			}
