@@ -17,7 +17,7 @@ var rooms = map[string]string{
 	"surveymail": "internal/survey", "check": "internal/check", "posture": "internal/posture",
 	"benchmilter": "internal/cli", "survey": "internal/survey", "publish": "internal/publish", "gate": "internal/web/gate", "gateway": "internal/gateway",
 	"departure": "internal/gateway", "reporter": "internal/reporter", "failure": "internal/reporter",
-	"webgateway": "internal/web", "letter": "internal/publish", "workverb": "internal/cli", "webwork": "internal/web", "watch": "internal/watch", "inventory": "internal/inventory", "repair": "internal/repair",
+	"webgateway": "internal/web", "letter": "internal/publish", "monthly": "internal/publish", "workverb": "internal/cli", "webwork": "internal/web", "watch": "internal/watch", "inventory": "internal/inventory", "repair": "internal/repair",
 	"ask": "internal/advise", "why": "internal/advise",
 }
 

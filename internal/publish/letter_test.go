@@ -175,3 +175,5 @@ func TestLetterFormat(t *testing.T) {
 		t.Errorf("an unknown format: %v", err)
 	}
 }
+
+func writeTest(name string, b []byte) error { return os.WriteFile(name, b, 0o644) }
