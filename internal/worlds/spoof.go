@@ -148,6 +148,9 @@ func (b *builder) addSubdomains(name string) {
 // lookalike makes a domain that borrows our name.
 func (b *builder) lookalike() string {
 	label, _, _ := strings.Cut(b.domain, ".")
+	if b.chance(0.1) { // nothing in the name tells
+		return fmt.Sprintf("%s%s.%s", pick(b, "kaze", "nami", "yuki", "sora", "hana"), pick(b, "works", "design", "trade", "office"), pick(b, "com", "net", "biz"))
+	}
 	if b.chance(0.5) {
 		return fmt.Sprintf("%s%d.%s", pick(b, "secure", "login", "mailer", "news", "notice", "account-"), b.r.IntN(1000), pick(b, "com", "info", "xyz", "example"))
 	}
