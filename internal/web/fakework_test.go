@@ -320,6 +320,8 @@ func (b *bench) Months(ctx context.Context, domain string) ([]string, error) {
 	return []string{"2026-09", "2026-08", "2026-07"}, b.err
 }
 
+func (b *bench) Usual(ctx context.Context, domain string) (string, error) { return "2026-08", b.err }
+
 func (b *bench) Figures(ctx context.Context, m api.Month) (any, error) {
 	return map[string]any{"domain": m.Domain, "month": m.Month, "department": m.Department}, b.err
 }

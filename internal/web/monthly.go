@@ -59,20 +59,11 @@ func (s *server) monthly(w http.ResponseWriter, r *http.Request, p *page) error 
 func (s *server) monthlyOf(r *http.Request, p *page, name domain.Name, department int64, path string) (*monthlyView, error) {
 	v := &monthlyView{Path: path, Language: string(p.Lang)}
 	v.Name, _ = namesOf(name.String())
-	months, err := s.Work.Monthly.Months(r.Context(), name.String())
+	months, month, err := s.monthOf(r, p, name)
 	if err != nil {
 		return nil, err
 	}
-	if len(months) == 0 {
-		return nil, errNotFound
-	}
-	v.Month = p.query.Get("month")
-	if v.Month == "" {
-		v.Month = months[0]
-	}
-	if !slices.Contains(months, v.Month) {
-		return nil, errNotFound
-	}
+	v.Month = month
 	for _, m := range months {
 		text := m
 		if at, err := time.Parse("2006-01", m); err == nil {
@@ -89,6 +80,28 @@ func (s *server) monthlyOf(r *http.Request, p *page, name domain.Name, departmen
 	return v, nil
 }
 
+// monthOf lists the months of a domain, and finds the one that the address
+// names among them.
+func (s *server) monthOf(r *http.Request, p *page, name domain.Name) ([]string, string, error) {
+	months, err := s.Work.Monthly.Months(r.Context(), name.String())
+	if err != nil {
+		return nil, "", err
+	}
+	if len(months) == 0 {
+		return nil, "", errNotFound
+	}
+	month := p.query.Get("month")
+	if month == "" {
+		if month, err = s.Work.Monthly.Usual(r.Context(), name.String()); err != nil {
+			return nil, "", err
+		}
+	}
+	if !slices.Contains(months, month) {
+		return nil, "", errNotFound
+	}
+	return months, month, nil
+}
+
 // monthlyPDF sends the report as a file.
 func (s *server) monthlyPDF(w http.ResponseWriter, r *http.Request, p *page) error {
 	name, _, err := s.named(r)
@@ -103,16 +116,9 @@ func (s *server) monthlyPDF(w http.ResponseWriter, r *http.Request, p *page) err
 }
 
 func (s *server) sendMonthly(w http.ResponseWriter, r *http.Request, p *page, name domain.Name, department int64) error {
-	months, err := s.Work.Monthly.Months(r.Context(), name.String())
+	_, m, err := s.monthOf(r, p, name)
 	if err != nil {
 		return err
-	}
-	m := p.query.Get("month")
-	if m == "" && len(months) > 0 {
-		m = months[0]
-	}
-	if !slices.Contains(months, m) {
-		return errNotFound
 	}
 	var b bytes.Buffer
 	if err := s.Work.Monthly.Write(r.Context(), &b, api.Month{Domain: name.String(), Month: m, Department: department}, p.Lang, publish.PDF); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sekimori/internal/locale"
+	"sekimori/internal/publish"
 	"sekimori/internal/store"
 )
 
@@ -265,6 +266,8 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, p *page, err error
 	case errors.As(err, &tooLarge):
 		p.status, f.Code = http.StatusRequestEntityTooLarge, "413"
 		f.Detail = fmt.Sprintf("%s %s", p.text("web.upload.limit-is"), sizeOf(p.Lang, tooLarge.Limit))
+	case errors.Is(err, publish.ErrFont):
+		p.status, f.Code = http.StatusNotImplemented, "501"
 	case errors.Is(err, store.ErrClosed):
 		p.status, f.Code = http.StatusServiceUnavailable, "503"
 	default:

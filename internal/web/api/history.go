@@ -85,12 +85,15 @@ func (s *server) historyOperations(a huma.API) {
 		huma.Register(a, get("get-monthly", "/domains/{domain}/monthly", "domains", "The figures of the monthly report"),
 			func(ctx context.Context, in *struct {
 				Named
-				Month      string `query:"month" pattern:"^[0-9]{4}-[0-9]{2}$" doc:"YYYY-MM. Default: the newest that has reports."`
+				Month      string `query:"month" pattern:"^[0-9]{4}-[0-9]{2}$" doc:"YYYY-MM. Default: the last whole one that has reports."`
 				Department int64  `query:"department" minimum:"0" doc:"Only this department's part."`
 			}) (*answer[any], error) {
 				name, err := in.name()
 				if err != nil {
 					return nil, err
+				}
+				if _, err := (Window{}).of(ctx, s.Store, name); err != nil {
+					return nil, s.fail(ctx, err)
 				}
 				if in.Department != 0 {
 					if _, err := s.departmentNamed(ctx, in.Department); err != nil {
@@ -98,14 +101,9 @@ func (s *server) historyOperations(a huma.API) {
 					}
 				}
 				if in.Month == "" {
-					months, err := s.Work.Monthly.Months(ctx, name.String())
-					if err != nil {
+					if in.Month, err = s.Work.Monthly.Usual(ctx, name.String()); err != nil {
 						return nil, s.fail(ctx, err)
 					}
-					if len(months) == 0 {
-						return nil, huma.Error404NotFound("no reports about " + name.String())
-					}
-					in.Month = months[0]
 				}
 				figures, err := s.Work.Monthly.Figures(ctx, Month{name.String(), in.Month, in.Department})
 				if err != nil {

@@ -116,10 +116,12 @@ type Month struct {
 }
 
 // Monthly makes the monthly report for the management. Months lists the months
-// that have reports, the newest first. Figures is a document for JSON. Write
+// that have reports, the newest first; Usual is the one that is shown where none
+// is named. Figures is a document for JSON. Write
 // writes it; HTML is a piece of a page of ours.
 type Monthly interface {
 	Months(ctx context.Context, domain string) ([]string, error)
+	Usual(ctx context.Context, domain string) (string, error)
 	Figures(ctx context.Context, m Month) (any, error)
 	Write(ctx context.Context, w io.Writer, m Month, lang locale.Lang, format publish.Format) error
 }
