@@ -34,8 +34,9 @@ const authorsMost = 200_000
 // AuthorNames calls f with the author domains of a policy domain's reports, in
 // the order of their octets, and returns how many there are. Those with the
 // most messages come, limit of them (0: 200,000, which is also the most). An
-// error of f ends the walk and is returned. f may call methods that read. Cost:
-// a scan of the domain's records in the window, joined with its classes.
+// error of f ends the walk and is returned. f may call methods that read.
+// Reporters is as exact as that of Sources. Cost: a scan of the domain's
+// records in the window, joined with its classes.
 func (s *Store) AuthorNames(ctx context.Context, domain string, w Window, limit int, f func(AuthorTotals) error) (int64, error) {
 	id, ok := s.domains.id(domain)
 	if !ok {
@@ -54,7 +55,8 @@ func (s *Store) AuthorNames(ctx context.Context, domain string, w Window, limit 
 		r AS (SELECT header_from, org, dkim_aligned OR spf_aligned AS aligned, net, host, %[2]s AS m, %[3]s AS a, %[4]s AS b FROM record WHERE dom = %[1]d AND %[5]s),
 		k AS (SELECT header_from, org, aligned, m, a, b, if(aligned, '', coalesce(c.class, ?)) AS class FROM r LEFT JOIN c USING (net, host))
 		SELECT * FROM (
-			SELECT header_from, %[6]s AS messages, %[7]s, %[8]s, %[9]s, %[10]s, %[11]s, %[12]s, %[13]s, coalesce(%[14]s, 0), count(DISTINCT org), count(*) OVER ()
+			SELECT header_from, %[6]s AS messages, %[7]s, %[8]s, %[9]s, %[10]s, %[11]s, %[12]s, %[13]s, coalesce(%[14]s, 0),
+				(bit_count(bit_or(if(org & 64 = 0, 1::UBIGINT << (org & 63), 0))) + bit_count(bit_or(if(org & 64 = 0, 0, 1::UBIGINT << (org & 63)))))::INTEGER, count(*) OVER ()
 			FROM k GROUP BY header_from HAVING messages > 0 ORDER BY messages DESC, header_from LIMIT %[15]d)
 		ORDER BY header_from`,
 		id, sp.messages(), sp.firstDay(), sp.lastDay(), sp.touches(),
