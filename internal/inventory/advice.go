@@ -18,12 +18,11 @@ const noMail = "v=spf1 -all"
 // advise writes the records that close a name that sends nothing. Nothing is
 // advised where that is not sure: mail of unknown sources may be wanted.
 func (v *view) advise(n *Name, f *fact) {
-	if n.Name == v.root.String() || n.State != Silent && n.State != Receives {
-		return
-	}
 	note := func(code string, args explain.Args) { n.Notes = append(n.Notes, explain.Step{Code: code, Args: args}) }
-	if n.Doubtful > 0 {
+	if n.State != Sends && n.Doubtful > 0 {
 		note("inventory.look-first", explain.Args{"messages": int64(min(n.Doubtful, 1<<62))})
+	}
+	if n.Name == v.root.String() || n.State != Silent && n.State != Receives {
 		return
 	}
 	add := func(name, kind, value, code, ref string) {
@@ -92,7 +91,8 @@ func (v *view) count(n *Name) {
 			v.covers++
 		}
 	case Sends:
-		if n.Failing > n.Spoof || n.Aligned == 0 {
+		// As for the domain: a thousandth, beside what breaks on the way.
+		if n.Aligned == 0 || n.Broken+n.Doubtful > n.Messages/1000 {
 			v.firstCount++
 			if len(v.first) < maxFirst {
 				v.first = append(v.first, n.Name)

@@ -29,7 +29,7 @@ const (
 	Receives State = "receives" // has mail servers, and no mail of it was reported
 	Silent   State = "silent"   // exists, and neither sends nor receives
 	Absent   State = "absent"   // there is no such name
-	Unknown  State = "unknown"  // the DNS was not asked, or did not answer
+	Unknown  State = "unknown"  // the DNS was not asked, did not answer, or there is mail of sources that are not known
 )
 
 // States lists every state in the order in which pages show them.

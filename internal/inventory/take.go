@@ -210,7 +210,7 @@ func (v *view) name(i *item) Name {
 		n.State = Sends
 	case f.Absent:
 		n.State = Absent
-	case !f.Exists, slices.Contains(f.Silent, "MX"):
+	case !f.Exists, slices.Contains(f.Silent, "MX"), m.Unknown > 0:
 		n.State = Unknown
 	case len(f.MX) > 0:
 		n.State = Receives
