@@ -106,13 +106,13 @@ func (a *Advisor) Cached(ctx context.Context, name domain.Name, q Question) (*Ad
 
 // Answer returns the kept answer where it is of the newest data and nothing
 // remains to be looked up for it; otherwise it works the answer out and keeps
-// it. It is what a command asks, which nobody comes back to. The sources of the
-// answer list at most 20 addresses each.
+// it. It is what a command asks, which ends with the answer: the sources list
+// all of their addresses, and nothing goes on in the background.
 func (a *Advisor) Answer(ctx context.Context, name domain.Name, q Question) (*Advice, error) {
 	if name.IsZero() {
 		return nil, errors.New("advise: no domain given")
 	}
-	c, ok, err := a.c.Store.Advice(ctx, name.String(), q.key())
+	c, ok, err := a.c.Store.Advice(ctx, name.String(), q.key()+wholeKey)
 	if err != nil {
 		return nil, fmt.Errorf("advise %s: %w", name, err)
 	}
@@ -123,7 +123,7 @@ func (a *Advisor) Answer(ctx context.Context, name domain.Name, q Question) (*Ad
 			return k.Advice, nil
 		}
 	}
-	return a.keep(ctx, name, q)
+	return a.keep(ctx, name, q, wholeKey)
 }
 
 // start works a question out in the background and keeps the answer. Asked
@@ -145,7 +145,7 @@ func (a *Advisor) start(name domain.Name, q Question) *work {
 	a.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(a.ctx, backgroundLimit)
 		defer cancel()
-		w.advice, w.err = a.keep(ctx, name, q)
+		w.advice, w.err = a.keep(ctx, name, q, "")
 		a.mu.Lock()
 		delete(a.working, key)
 		a.mu.Unlock()
@@ -154,8 +154,12 @@ func (a *Advisor) start(name domain.Name, q Question) *work {
 	return w
 }
 
-// keep works a question out and keeps the answer.
-func (a *Advisor) keep(ctx context.Context, name domain.Name, q Question) (*Advice, error) {
+// wholeKey follows a question's key where the answer is kept with all addresses.
+const wholeKey = "+addresses"
+
+// keep works a question out and keeps the answer under its key and what is to
+// follow that.
+func (a *Advisor) keep(ctx context.Context, name domain.Name, q Question, follow string) (*Advice, error) {
 	select {
 	case a.turn <- struct{}{}:
 		defer func() { <-a.turn }()
@@ -166,12 +170,12 @@ func (a *Advisor) keep(ctx context.Context, name domain.Name, q Question) (*Advi
 	if err != nil {
 		return nil, fmt.Errorf("advise %s: %w", name, err)
 	}
-	if r.newest && q.Department == 0 {
+	if r.newest && q.Department == 0 && follow == "" {
 		a.goOn(name, q, r.pending)
 	}
 	adv := r.advice
 	for i := range adv.Sources {
-		if s := &adv.Sources[i]; len(s.Addresses) > keptAddresses {
+		if s := &adv.Sources[i]; len(s.Addresses) > keptAddresses && follow == "" {
 			s.Addresses = s.Addresses[:keptAddresses:keptAddresses]
 		}
 	}
@@ -187,7 +191,7 @@ func (a *Advisor) keep(ctx context.Context, name domain.Name, q Question) (*Advi
 		return nil, fmt.Errorf("advise %s: %w", name, err)
 	}
 	err = a.c.Store.PutAdvice(ctx, store.CachedAdvice{
-		Domain: name.String(), Question: q.key(), Version: r.version, Computed: a.c.Now().UTC(), Summary: sum, Doc: doc,
+		Domain: name.String(), Question: q.key() + follow, Version: r.version, Computed: a.c.Now().UTC(), Summary: sum, Doc: doc,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("advise %s: %w", name, err)

@@ -12,10 +12,9 @@ import (
 	"sekimori/internal/store"
 )
 
-// slow answers reverse look-ups; while shut it lets them wait until the asker
-// gives up.
+// slow answers reverse look-ups once open is closed; nil is open.
 type slow struct {
-	shut  atomic.Bool
+	open  chan struct{}
 	asked atomic.Int64
 }
 
@@ -23,9 +22,12 @@ func (s *slow) Lookup(ctx context.Context, name string, t dns.Type) (dns.Answer,
 	if t != dns.PTR {
 		return dns.Answer{}, dns.ErrNameNotFound
 	}
-	if s.shut.Load() {
-		<-ctx.Done()
-		return dns.Answer{}, ctx.Err()
+	if s.open != nil {
+		select {
+		case <-s.open:
+		case <-ctx.Done():
+			return dns.Answer{}, ctx.Err()
+		}
 	}
 	s.asked.Add(1)
 	return dns.Answer{Name: name, Records: []string{"host-" + strings.SplitN(name, ".", 2)[0] + ".dynamic.isp.example."}}, nil
@@ -36,8 +38,7 @@ func (s *slow) Lookup(ctx context.Context, name string, t dns.Type) (dns.Answer,
 func TestPending(t *testing.T) {
 	m := newMemory()
 	fill(m, "a.example", 40, 500, 60)
-	r := &slow{}
-	r.shut.Store(true)
+	r := &slow{open: make(chan struct{})}
 	adv := New(Config{Store: m, Resolver: r, PTRBudget: 50 * time.Millisecond})
 	defer adv.Close()
 	name := mustName(t, "a.example")
@@ -45,7 +46,7 @@ func TestPending(t *testing.T) {
 	if err != nil || a.Pending != 61 {
 		t.Fatalf("%d pending, %v", a.Pending, err)
 	}
-	r.shut.Store(false)
+	close(r.open)
 	for wait := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		if a, _, err = adv.Cached(t.Context(), name, Question{}); err != nil {
 			t.Fatal(err)
@@ -68,13 +69,17 @@ func TestPending(t *testing.T) {
 // TestAnswer checks that a command is given what is kept where it is new.
 func TestAnswer(t *testing.T) {
 	m := newMemory()
-	fill(m, "a.example", 40, 500, 3)
+	fill(m, "a.example", 40, 500, 30)
 	adv := New(Config{Store: m})
 	defer adv.Close()
 	name := mustName(t, "a.example")
 	for range 3 {
-		if _, err := adv.Answer(t.Context(), name, Question{}); err != nil {
+		a, err := adv.Answer(t.Context(), name, Question{})
+		if err != nil {
 			t.Fatal(err)
+		}
+		if s := a.Sources[len(a.Sources)-1]; len(s.Addresses) != 30 || s.AddressCount != 30 {
+			t.Errorf("%d of %d addresses", len(s.Addresses), s.AddressCount)
 		}
 	}
 	if m.scans != 1 {
