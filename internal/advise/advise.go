@@ -4,10 +4,13 @@
 //
 // The way of an answer: the stored rows are summed up by address (evidence.go);
 // host names and our own SPF record are looked up within a time budget (package
-// sources); addresses become groups, one for each service (group.go); the days
-// on which a group was active give its rhythm (rhythm.go); evidence for and
-// against is weighed (classify.go); and the failing messages of each class are
-// priced (cost.go). Up to 400 days before the window are read as evidence, so
+// sources); addresses become groups, one for each service (group.go), which are
+// looked up in the catalogue and in what was watched (known.go); the days on
+// which a group was active give its rhythm (rhythm.go), and many that are one
+// are found (crowd.go); evidence for and against is weighed (classify.go), a
+// person's word goes before it (word.go), and how sure the answer is follows
+// from both (probability.go); the failing messages of each class are priced
+// (cost.go). Up to 400 days before the window are read as evidence, so
 // that a monthly sender is known for one; only the window is counted.
 //
 // Addresses come from reports, reports from anyone: memory is bounded by

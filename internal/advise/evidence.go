@@ -152,16 +152,13 @@ func (e *evidence) sum(o *evidence) {
 type host struct {
 	addr netip.Addr
 	evidence
-	ptr   []string // host names, lower case
-	asked bool     // ptr is known, also when empty
-	kind  sources.Kind
-	org   string // organization in a chosen name, "" for other kinds
-	// claimed is the organization in a name that its own zone does not agree
-	// to; confirmed is set where it does.
-	claimed   string
-	confirmed bool
-	unsure    bool   // its name is ours and leads nowhere, where others of ours lead back
-	owner     string // organization in any name: the hoster, the provider
+	ptr     []string // host names, lower case
+	asked   bool     // ptr is known, also when empty
+	kind    sources.Kind
+	org     string // organization in a chosen name, "" for other kinds
+	claimed string // organization in a name that its own zone does not agree to
+	unsure  bool   // its name is ours and leads nowhere, where others of ours lead back
+	owner   string // organization in any name: the hoster, the provider
 	// authors is the window's messages by author domain, other than the policy
 	// domain; at most maxNames.
 	authors []authored

@@ -59,7 +59,6 @@ func (n *analysis) confirm(found sources.Found) {
 	}
 	for _, h := range n.hosts {
 		if len(h.ptr) == 0 || len(found.Confirmed[h.addr]) > 0 {
-			h.confirmed = len(found.Confirmed[h.addr]) > 0
 			continue
 		}
 		wrong := found.Denied[h.addr]
