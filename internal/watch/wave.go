@@ -183,8 +183,11 @@ func forgedDays(totals []store.ClassTotals) []amount {
 func (v wave) entry(domain string) Entry {
 	step := explain.Step{Code: "watch.wave", Args: explain.Args{"messages": int64(min(v.Messages, 1<<62)), "days": int64(v.Last - v.First + 1),
 		"peak": int64(min(v.Peak, 1<<62)), "peak_day": v.PeakDay.String(), "usual": int64(min(v.Usual, 1<<62)), "from": v.First.String(), "to": v.Last.String()}}
-	if v.Ongoing {
+	switch {
+	case v.Ongoing:
 		step.Code = "watch.wave-goes-on"
+	case v.First == v.Last:
+		step.Code = "watch.wave-day"
 	}
 	return Entry{Domain: domain, At: v.First.Time(), Until: (v.Last + 1).Time(), Kind: "wave", Step: step}
 }
