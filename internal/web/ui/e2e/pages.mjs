@@ -28,8 +28,8 @@ export async function discover(browser, base, only) {
   if (domain) {
     out.push({ name: "domain", path: domain, status: 200 }, { name: "domain-year", path: `${domain}?days=365`, status: 200 });
     for (const c of ["aligned", "broken", "forwarder", "unknown", "spoof"]) {
-      const path = await link(`${domain}?class=${c}`, "#main table.fold tbody th a");
-      const at = await page.locator("table.fold tbody td .mark").first().getAttribute("class").catch(() => "");
+      const path = await link(`${domain}?class=${c}`, "section[aria-labelledby=sources] tbody th a");
+      const at = await page.locator("section[aria-labelledby=sources] tbody td .mark").first().getAttribute("class").catch(() => "");
       if (path && at?.includes(c)) out.push({ name: `source-${c}`, path, status: 200 });
     }
   }
@@ -100,7 +100,7 @@ async function workPages(page, base, link, domain) {
   if (one) out.push({ name: "work-case", path: one, status: 200 });
   for (const what of ["timeline", "inventory", "monthly"]) {
     const path = await link(domain, `nav.further a[href*="/${what}"]`);
-    if (path) out.push({ name: `work-${what}`, path, status: 200, twice: what !== "inventory" });
+    if (path) out.push({ name: `work-${what}`, path, status: 200, twice: true });
   }
   out.push({ name: "work-departments", path: "/departments", status: 200, twice: true });
   let department = await link("/departments", "#main tbody th a");
@@ -108,7 +108,7 @@ async function workPages(page, base, link, domain) {
     await page.locator("#name").fill("観光課");
     await Promise.all([page.waitForURL(/departments\/\d+/), page.locator("form[action='/departments'] button").click()]);
     department = new URL(page.url()).pathname;
-    await page.locator("#domain").selectOption({ index: 0 });
+    await page.locator("#domain").selectOption(decodeURIComponent(domain.split("/")[2] ?? ""));
     await page.locator("#by").fill("e2e");
     await Promise.all([page.waitForURL(/said=assigned/), page.locator("form[action$='/parts'].entry button").click()]);
   }
@@ -118,7 +118,7 @@ async function workPages(page, base, link, domain) {
   const shared = new URL((await page.locator("#new-link").textContent()) ?? "", base).pathname;
   out.push({ name: "work-department", path: department, status: 200, twice: true });
   out.push({ name: "work-narrowed", path: `${domain}?department=${department.split("/").at(-1)}`, status: 200, twice: true });
-  out.push({ name: "work-shared", path: shared, status: 200 }, { name: "work-shared-board", path: `${shared}/work`, status: 200, twice: true });
+  out.push({ name: "work-shared", path: shared, status: 200, twice: true }, { name: "work-shared-board", path: `${shared}/work`, status: 200, twice: true });
   for (const [name, path, selector] of [["work-shared-source", `${shared}/sources`, "tbody th a"], ["work-shared-case", shared, "[aria-labelledby=cases] tbody th a"], ["work-shared-monthly", shared, "a[href*='/monthly/']"]]) {
     const found = await link(path ?? "", selector ?? "");
     if (found) out.push({ name: name ?? "", path: found, status: 200, twice: true });
@@ -171,7 +171,7 @@ export async function steps(browser, base, check, watch) {
   }
 
   await page.goto(base + (await first("/", "tbody th a")));
-  const copy = page.locator("[data-copy]");
+  const copy = page.locator("[data-copy=next-record]");
   if ((await copy.count()) > 0) {
     await copy.click();
     await page.getByText("Copied").waitFor();
@@ -188,6 +188,7 @@ export async function steps(browser, base, check, watch) {
   check(await page.locator("[data-figures]").first().isVisible(), "the figures do not unfold");
 
   await gatewaySteps();
+  await workSteps();
 
   await page.goto(base + "/help");
   await page.getByRole("button", { name: "Dark" }).click();
@@ -240,6 +241,26 @@ export async function steps(browser, base, check, watch) {
       const r = await page.request.get(base + href);
       check(r.ok() && (await r.body()).length > 100, `${href}: ${r.status()}`);
     }
+  }
+
+  /** workSteps carries a piece of work on, and says whose its source is. */
+  async function workSteps() {
+    await page.goto(base + "/work");
+    const one = page.locator(".column .case a").first();
+    if ((await one.count()) === 0) return;
+    await one.click();
+    await page.locator("#state").selectOption({ index: 1 });
+    await page.locator("#note").fill("called them");
+    await page.locator("#by").fill("e2e");
+    await Promise.all([page.waitForURL(/said=saved/), page.getByRole("button", { name: "Save" }).click()]);
+    check(((await page.locator(".history").first().textContent()) ?? "").includes("called them"), "a note is not in the history");
+    check((await page.locator("#by").inputValue()) === "e2e", "the name is not remembered");
+    const source = page.locator("#main .head a");
+    if ((await source.count()) === 0) return;
+    await source.click();
+    await Promise.all([page.waitForURL(/said=saved/), page.getByRole("button", { name: "I don’t know" }).click()]);
+    await page.getByText("What was said before").click();
+    check(await page.getByText("I don’t know.").first().isVisible(), "what was said is not shown");
   }
 
   /** @param {string} path @param {string} selector */
