@@ -234,7 +234,6 @@ func (b *builder) addISPRelay(name string) {
 	}
 	isp := fmt.Sprintf("%s-net%d.ne.jp", pick(b, nameParts[:]...), b.r.IntN(50))
 	addrs := b.pool(2, func(i int, _ netip.Addr) string { return fmt.Sprintf("smtp%d.%s", i+1, isp) })
-	b.shapeNow += "!"
 	s := b.fails(name, addrs, b.closed(b.part()), 0, mail{from: b.domain, envelope: b.domain, spf: "softfail"})
 	s.Also = []string{Unknown} // only the missing signatures speak against a forwarder
 }

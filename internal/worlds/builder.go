@@ -43,7 +43,6 @@ type builder struct {
 	vendors   []string // that send for us and pass
 	subs      int
 	used      map[netip.Addr]bool
-	hosts     map[string]bool // names that have A records
 	dnsNames  map[string]bool // author domains that the zone has
 
 	kinds    []mail

@@ -39,7 +39,7 @@ var nameParts = [...]string{"aoi", "hinode", "kita", "minato", "sakura", "tsubam
 func newBuilder(seed uint64) *builder {
 	r := rand.New(rand.NewPCG(seed, 0x5eed0f))
 	b := &builder{r: r, seed: seed, kindOf: map[mail]int32{}, byName: map[string]*sender{}, used: map[netip.Addr]bool{},
-		hosts: map[string]bool{}, dnsNames: map[string]bool{}, holidays: map[int]bool{}}
+		dnsNames: map[string]bool{}, holidays: map[int]bool{}}
 	sum := 0
 	for _, k := range kinds {
 		sum += k.weight

@@ -70,7 +70,7 @@ func TestShapes(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, s := range w.Truth.Sources {
-				if strings.TrimSuffix(s.Shape, "!") == name {
+				if s.Shape == name {
 					found = s
 				}
 			}
