@@ -64,7 +64,13 @@ func newAdvise(e *Env) *cobra.Command {
 			q.Department = d.ID
 			advisor := s.advisor(st, resolver, time.Now)
 			defer advisor.Close()
-			a, err := advisor.Advise(cmd.Context(), name, q)
+			ask := advisor.Answer
+			for _, f := range []string{"zone", "networks", "senders", "config"} {
+				if x := cmd.Flags().Lookup(f); x != nil && x.Changed {
+					ask = advisor.Advise // a trial: what is kept was worked out with something else
+				}
+			}
+			a, err := ask(cmd.Context(), name, q)
 			if err != nil {
 				return err
 			}
