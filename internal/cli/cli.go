@@ -150,7 +150,7 @@ func newRoot(e *Env) *cobra.Command {
 	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, cmd.CommandPath()} })
 	root.AddCommand(newImport(e), newAdvise(e), newServe(e), newVerify(e), newCheck(e), newSurvey(e), newReport(e), newGateway(e), newBenchMilter(e),
-		newSource(e), newDepartment(e), newFix(e), newTimeline(e), newWatch(e), newInventory(e))
+		newSource(e), newDepartment(e), newFix(e), newTimeline(e), newWatch(e), newInventory(e), newMonthly(e))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultVersionFlag()

@@ -109,8 +109,9 @@ func (o *office) domain(ctx context.Context, a *advise.Advisor, name domain.Name
 }
 
 // work is what pages and API show of it.
-func (o *office) work(st *store.Store) *api.Work {
-	return &api.Work{Store: st, Repair: o.manager, Letter: publish.Letter, Timeline: o.watcher, Inventory: inventoryDesk{o.list, o.names}, Now: o.e.now}
+func (o *office) work(st *store.Store, a *advise.Advisor) *api.Work {
+	month := monthlyDesk{publish.MonthlySource{Store: st, Advisor: keptAnswers{a}, Now: o.e.now}}
+	return &api.Work{Store: st, Repair: o.manager, Letter: publish.Letter, Timeline: o.watcher, Inventory: inventoryDesk{o.list, o.names}, Monthly: month, Now: o.e.now}
 }
 
 // inventoryDesk is the inventory as the pages use it.

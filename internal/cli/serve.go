@@ -200,7 +200,7 @@ func (e *Env) handler(st *store.Store, advisor *advise.Advisor, o *office, meter
 		return nil, err
 	}
 	gateway := api.NewGateway(verdicts, dir, nil)
-	work := o.work(st)
+	work := o.work(st, advisor)
 	figures, err := api.New(api.Config{Store: st, Advisor: advisor, Importer: importer, Gateway: gateway, Work: work, TempDir: filepath.Join(st.Dir(), "tmp"),
 		Lang: web.Language, Version: e.Version, Logger: log})
 	if err != nil {

@@ -77,7 +77,10 @@ func (p *monthlyPaper) writePDF(w io.Writer) error {
 }
 
 func (p *monthlyPaper) pdfVerdict(s *sheet, y float64) float64 {
-	const height = 33
+	height := 34.0
+	if len(p.Why) == 0 {
+		height = 20
+	}
 	left, width := s.margin.left, s.width()
 	c := soft
 	switch advise.Verdict(p.Class) {
@@ -142,7 +145,7 @@ func (s *sheet) heading(x, y, width float64, text string) float64 {
 }
 
 func (p *monthlyPaper) pdfLine(s *sheet, y float64) float64 {
-	const height = 44.0
+	const height = 58.0
 	y = s.heading(s.margin.left, y, s.width(), p.t("monthly.section.line", nil))
 	low := p.least()
 	left, right := s.margin.left+13, pageWidth-s.margin.right-5
@@ -186,13 +189,13 @@ func (p *monthlyPaper) pdfPair(s *sheet, y float64) {
 	const gap = 8.0
 	w := (s.width() - gap) / 2
 	end := pageHeight - s.margin.bottom - 11
-	body := face{size: 9, leading: 1.45, ink: black}
+	body := face{size: 9.5, leading: 1.45, ink: black}
 	small := face{size: 7.5, leading: 1.4, ink: soft}
 
 	x := s.margin.left
 	at := s.heading(x, y, w, p.t("monthly.section.fixes", nil))
 	if len(p.Fixes) == 0 {
-		at += s.fit(body, []float64{9, 8}, area{x, at, w, 3 * body.height()}, p.t("monthly.fixes.none", nil))
+		at += s.fit(body, []float64{9.5, 8.5}, area{x, at, w, 3 * body.height()}, p.t("monthly.fixes.none", nil))
 	} else {
 		at += s.list(body, area{x, at, w, end - at - 6}, 3, func(i int) string { return strconv.Itoa(i+1) + "." }, p.Fixes)
 	}
@@ -223,7 +226,7 @@ func (p *monthlyPaper) pdfPair(s *sheet, y float64) {
 	}
 	at += 1
 	for _, text := range p.Steps {
-		at += s.fit(body, []float64{9, 8}, area{x, at, w, 3 * body.height()}, text) + 0.8
+		at += s.fit(body, []float64{9.5, 8.5}, area{x, at, w, 3 * body.height()}, text) + 0.8
 	}
 	if p.Record == "" || at > end-16 {
 		return
