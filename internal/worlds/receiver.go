@@ -127,7 +127,11 @@ func (b *builder) write(r *receiver, k *mail, day int, policy string, out *aggre
 		}
 		out.DKIMResults = append(out.DKIMResults, d)
 	}
-	out.SPFResults = []aggregate.SPFResult{{Domain: k.envelope, Scope: "mfrom", Result: k.spf}}
+	result := k.spf
+	if b.longSPF && k.envelope == b.domain && (result == "fail" || result == "softfail") {
+		result = "permerror" // nobody gets to the end of such a record (RFC 7208 §4.6.4)
+	}
+	out.SPFResults = []aggregate.SPFResult{{Domain: k.envelope, Scope: "mfrom", Result: result}}
 	why := k.override
 	switch {
 	case why == "arc":
