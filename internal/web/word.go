@@ -18,6 +18,7 @@ import (
 type whoseView struct {
 	Probability   float64
 	Chances       []chance
+	Best          *chance // of an open source: the likeliest of the classes that would settle it
 	For, Against  []explain.Step
 	Question      *explain.Step
 	Said          *wordLine // what was said last, where it decides or names
@@ -110,6 +111,9 @@ func whoseOf(p *page, src *advise.Source) *whoseView {
 	v := &whoseView{Decided: src.Word != nil && src.Word.Class != "", Probability: src.Probability, For: src.For, Against: src.Against, Question: src.Question, Department: src.Department}
 	if src.Probability > 0 {
 		v.Chances = chancesOf(src.Probabilities)
+		if i := slices.IndexFunc(v.Chances, func(c chance) bool { return c.Class != string(advise.Unknown) }); src.Class == advise.Unknown && i >= 0 {
+			v.Best = &v.Chances[i]
+		}
 	}
 	if len(v.For) == 0 && len(v.Against) == 0 {
 		v.For = src.Reasons
