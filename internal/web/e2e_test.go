@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"sekimori/internal/advise"
 	"sekimori/internal/collect"
 	"sekimori/internal/inventory"
+	"sekimori/internal/locale"
 	"sekimori/internal/publish"
 	"sekimori/internal/repair"
 	"sekimori/internal/require"
@@ -149,5 +151,27 @@ func worked(t *testing.T, st *store.Store, advisor *advise.Advisor, zone dns.Res
 			t.Fatal(err)
 		}
 	}
-	return &api.Work{Store: st, Repair: manager, Letter: publish.Letter, Timeline: watcher, Inventory: api.NewInventory(inventory.Config{Store: st, Resolver: zone}, st, nil)}
+	return &api.Work{Store: st, Repair: manager, Letter: publish.Letter, Timeline: watcher, Inventory: api.NewInventory(inventory.Config{Store: st, Resolver: zone}, st, nil),
+		Monthly: months{publish.MonthlySource{Store: st, Advisor: advisor, Now: time.Now}}}
+}
+
+// months is the monthly report over a real store.
+type months struct{ publish.MonthlySource }
+
+func (m months) Figures(ctx context.Context, q api.Month) (any, error) { return m.of(ctx, q) }
+
+func (m months) of(ctx context.Context, q api.Month) (publish.MonthlyFigures, error) {
+	name, err := domain.Parse(q.Domain)
+	if err != nil {
+		return publish.MonthlyFigures{}, err
+	}
+	return m.MonthlySource.Figures(ctx, name, q.Month, q.Department)
+}
+
+func (m months) Write(ctx context.Context, w io.Writer, q api.Month, lang locale.Lang, format publish.Format) error {
+	f, err := m.of(ctx, q)
+	if err != nil {
+		return err
+	}
+	return publish.Monthly(w, f, lang, format)
 }

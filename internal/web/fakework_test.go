@@ -334,7 +334,7 @@ func (b *bench) Write(ctx context.Context, w io.Writer, m api.Month, lang locale
 		_, err := io.WriteString(w, "%PDF-1.4")
 		return err
 	}
-	_, err := fmt.Fprintf(w, `<article class="letter monthly"><h1>%s %s %d</h1></article>`, m.Domain, m.Month, m.Department)
+	_, err := fmt.Fprintf(w, `<article class="monthly"><h2>%s %s %d</h2></article>`, m.Domain, m.Month, m.Department)
 	return err
 }
 

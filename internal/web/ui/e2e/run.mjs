@@ -57,7 +57,7 @@ if (!only || only === "steps") await steps(browser, base, check, watch);
 // Paper, and without JavaScript: one page of each.
 if (!only || "print".includes(only) || process.env["PRINT"]) {
   const context = await browser.newContext({ locale: "ja-JP", viewport: { width: 1280, height: 900 } });
-  for (const p of pages.filter((p) => ["overview", "domain", "survey-wave"].includes(p.name) || p.name.startsWith("survey-letter"))) {
+  for (const p of pages.filter((p) => ["overview", "domain", "survey-wave", "work-monthly"].includes(p.name) || p.name.startsWith("survey-letter"))) {
     const page = await context.newPage();
     await page.goto(base + p.path);
     await drawn(page, `${p.name} print`);
