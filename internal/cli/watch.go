@@ -125,7 +125,12 @@ func newWatch(e *Env) *cobra.Command {
 					return err
 				}
 			}
-			if !e.serving { // serve delivers by itself
+			if !e.serving { // serve reminds and delivers by itself
+				if s.config.Reminders {
+					if err := watcher.Remind(ctx); err != nil {
+						return temporary(err)
+					}
+				}
 				if _, err := watcher.Deliver(ctx); err != nil {
 					return temporary(err)
 				}

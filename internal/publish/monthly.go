@@ -168,6 +168,9 @@ func (s MonthlySource) Figures(ctx context.Context, name domain.Name, month stri
 	if err != nil {
 		return f, err
 	}
+	if a.Messages == 0 && department == 0 { // a department may have had a quiet month
+		return f, fmt.Errorf("%s, %s: %w", f.Domain, month, ErrNoMonth)
+	}
 	f.take(a)
 	if err := s.line(ctx, &f, name, department); err != nil {
 		return f, err

@@ -175,7 +175,7 @@ func (f *fakeMonths) Cases(_ context.Context, _ store.CaseFilter, p store.Page) 
 
 func (f *fakeMonths) Advise(_ context.Context, name domain.Name, q advise.Question) (*advise.Advice, error) {
 	f.asked = append(f.asked, q)
-	a := &advise.Advice{Domain: name.String(), Verdict: advise.NotReady, Policy: "quarantine", Ladder: advise.Ladder{Next: "reject", Fixes: []advise.Fix{{Name: "x.example"}}},
+	a := &advise.Advice{Domain: name.String(), Verdict: advise.NotReady, Messages: 1, Policy: "quarantine", Ladder: advise.Ladder{Next: "reject", Fixes: []advise.Fix{{Name: "x.example"}}},
 		Policies: []advise.PolicyCost{{P: "quarantine"}, {P: "reject", LegitimateAtRisk: 7, Upper95: 0.1}}}
 	for d := max(q.Until-store.Day(q.Days), f.end-100); d < q.Until; d++ {
 		a.Daily = append(a.Daily, advise.ClassDay{Day: d, Aligned: 90, Broken: 10, Spoof: 5})

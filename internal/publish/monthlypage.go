@@ -22,7 +22,7 @@ func MonthlyPage(w io.Writer, f MonthlyFigures, lang locale.Lang) error {
 	var b bytes.Buffer
 	p := paperOf(f, lang)
 	b.WriteString("<!doctype html>\n<html lang=\"" + string(lang) + "\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n" +
-		"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>" + template.HTMLEscapeString(p.Title) + "</title>\n<style>\n" + monthlyStyle + "</style>\n</head>\n<body>\n")
+		"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>" + template.HTMLEscapeString(p.Title) + "</title>\n<style>\nbody { margin: 0; }\n" + monthlyStyle + "</style>\n</head>\n<body>\n")
 	if err := p.writeHTML(&b); err != nil {
 		return err
 	}
