@@ -144,9 +144,11 @@ func (t *totals) atSources() []RiskShare {
 
 // plausible reports whether an unknown group may be mail of ours, so that it
 // has to be settled before a step: one with an identity or a name, or one whose
-// evidence is more for than against, or out of the ordinary.
+// evidence is more for than against, or strong on both sides, or out of the
+// ordinary.
 func (g *group) plausible() bool {
-	return !g.rest && (g.bare*2 < g.all.messages || g.ptrOrg != "" || g.score >= 1 || g.notable)
+	strong := func(i weighed) bool { return i.points >= 1.5 }
+	return !g.rest && (g.bare*2 < g.all.messages || g.ptrOrg != "" || g.score >= 1 || g.notable || slices.ContainsFunc(g.items, strong))
 }
 
 // due reports whether a broken source that did not send in the window is
