@@ -62,3 +62,4 @@ fuzz:
 clean:
 	rm -rf bin examples/month $(UI)/node_modules
 	find $(UI)/dist -mindepth 1 ! -name .keep -delete
+	find internal/publish/font -mindepth 1 ! -name .gitignore -delete
