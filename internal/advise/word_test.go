@@ -86,8 +86,8 @@ func TestWordNextMonth(t *testing.T) {
 	next.send(50, "198.51.100.9", 300, mail{from: "example.jp", envelope: "example.jp"})                     // the same network, no identity
 	next.send(50, "198.51.100.99", 300, mail{from: "example.jp", spf: "warui.example"})                      // the same network, another identity
 	next.send(50, "203.0.113.5", 300, mail{from: "example.jp", spf: "betsu.example", dkim: "betsu.example"}) // nothing in common
-	a := next.advise(t, "99.113.0.203.in-addr.arpa. PTR out.okuru.example.\n")
-	a = next.ask(t, Config{Words: sayings{w}})
+	next.advise(t, "99.113.0.203.in-addr.arpa. PTR out.okuru.example.\n")
+	a := next.ask(t, Config{Words: sayings{w}})
 	for addr, said := range map[string]bool{"203.0.113.99": true, "198.51.100.9": true, "198.51.100.99": false, "203.0.113.5": false} {
 		if s := at(a, addr); (s.Word != nil) != said || said && s.Class != Broken {
 			t.Errorf("%s: %s, %+v", addr, s.Class, s.Word)
@@ -131,8 +131,8 @@ func TestWordOfMany(t *testing.T) {
 		d.send(60+i%20, netip.AddrFrom4([4]byte{100, 64, byte(i), 9}).String(), 5, mail{from: "example.jp", envelope: "example.jp"})
 	}
 	w := store.Saying{Domain: "example.jp", Key: "spoof/scattered", Class: "aligned", Name: "ours?", By: "Sato", At: time.Now()}
-	a := d.advise(t, "")
-	a = d.ask(t, Config{Words: sayings{w}})
+	d.advise(t, "")
+	a := d.ask(t, Config{Words: sayings{w}})
 	for _, s := range a.Sources {
 		if s.Key == "spoof/scattered" && (s.Class != Spoof || s.Name != "ours?") {
 			t.Errorf("%s, %s", s.Class, s.Name)

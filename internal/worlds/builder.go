@@ -89,7 +89,6 @@ type mail struct {
 	spf      string // result
 	sigs     [3]signature
 	override string // type of the receiver's reason
-	comment  string
 }
 
 // signed returns the mail with another signature that passes.
