@@ -242,6 +242,9 @@ func (b *bench) Set(ctx context.Context, id int64, c repair.Change) (store.Case,
 		one.Due = *c.Due
 	}
 	one.Changed = one.Changed.Add(time.Second)
+	if c.Note != nil && *c.Note != "" {
+		b.events[id] = append(b.events[id], store.CaseEvent{Case: id, At: one.Changed, By: c.By, Kind: "note", Text: *c.Note})
+	}
 	return *one, b.err
 }
 
