@@ -160,12 +160,7 @@ func adviseWorld(dir string, rows int) error {
 			for r := range adviseReceivers {
 				h := head7489{receiver: fmt.Sprintf("receiver%d.example", r), domain: adviseDomain, id: fmt.Sprintf("a-%d-%d", day, r),
 					day: day - adviseDays, rows: perReport, draw: adviseRow}
-				begin := monthBegin + int64(h.day)*86400
-				e, err := z.Create(fmt.Sprintf("%s!%s!%d!%d!a.xml", h.receiver, h.domain, begin, begin+86399))
-				if err != nil {
-					return err
-				}
-				if err := s.report(e, h); err != nil {
+				if err := s.entry(z, h, "a"); err != nil {
 					return err
 				}
 			}

@@ -247,12 +247,7 @@ func world(dir string, rows, from, days int, tag string) error {
 					}
 					h := head7489{receiver: fmt.Sprintf("receiver%d.example", r), domain: fmt.Sprintf("d%d.example", d), id: fmt.Sprintf("%s-%d-%d-%d", tag, day, d, r), day: day - worldDays, rows: n,
 						draw: func(r *rand.Rand) row { return worldRow(r, d, pool) }}
-					begin := monthBegin + int64(h.day)*86400
-					e, err := z.Create(fmt.Sprintf("%s!%s!%d!%d!%s.xml", h.receiver, h.domain, begin, begin+86399, tag))
-					if err != nil {
-						return err
-					}
-					if err := s.report(e, h); err != nil {
+					if err := s.entry(z, h, tag); err != nil {
 						return err
 					}
 				}
@@ -307,6 +302,16 @@ func mix(h uint32) uint32 {
 	h ^= h >> 15
 	h *= 2246822519
 	return h ^ h>>13
+}
+
+// entry writes a report as one file of a zip, named as receivers name theirs.
+func (s *sheet) entry(z *zip.Writer, h head7489, tag string) error {
+	begin := monthBegin + int64(h.day)*86400
+	e, err := z.Create(fmt.Sprintf("%s!%s!%d!%d!%s.xml", h.receiver, h.domain, begin, begin+86399, tag))
+	if err != nil {
+		return err
+	}
+	return s.report(e, h)
 }
 
 func zipped(path string, fill func(*zip.Writer) error) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 
 	"sekimori/dns"
@@ -31,7 +30,7 @@ type office struct {
 // newOffice sets the work up as the site is configured; what cannot work is a
 // mistake in the configuration.
 func (e *Env) newOffice(st *store.Store, advisor *advise.Advisor, resolver dns.Resolver, log *slog.Logger) (*office, error) {
-	o := &office{e: e, manager: e.site.manager(st, advisor, resolver, e.now), list: inventory.Config{Store: st, Resolver: resolver, Now: e.now}, done: map[string]string{}}
+	o := &office{e: e, manager: e.site.manager(st, advisor, resolver, e.now), list: inventory.Config{Store: st, Resolver: resolver, Now: e.now, Memory: &inventory.Memory{}}, done: map[string]string{}}
 	var err error
 	if o.watcher, err = e.site.watcher(e, st, resolver, o.manager, func(ev watch.Event) { tellOf(log, ev) }); err != nil {
 		return nil, err
@@ -111,24 +110,5 @@ func (o *office) domain(ctx context.Context, a *advise.Advisor, name domain.Name
 // work is what pages and API show of it.
 func (o *office) work(st *store.Store, a *advise.Advisor) *api.Work {
 	month := monthlyDesk{publish.MonthlySource{Store: st, Advisor: keptAnswers{a}, Now: o.e.now}}
-	return &api.Work{Store: st, Repair: o.manager, Letter: publish.Letter, Timeline: o.watcher, Inventory: inventoryDesk{o.list, o.names}, Monthly: month, Now: o.e.now}
+	return &api.Work{Store: st, Repair: o.manager, Letter: publish.Letter, Timeline: o.watcher, Inventory: api.NewInventory(o.list, st, o.names), Monthly: month, Now: o.e.now}
 }
-
-// inventoryDesk is the inventory as the pages use it.
-type inventoryDesk struct {
-	c     inventory.Config
-	asker *inventory.Asker
-}
-
-// Take implements api.Inventory.
-func (d inventoryDesk) Take(ctx context.Context, name domain.Name, q inventory.Query) (*inventory.Inventory, error) {
-	return inventory.Take(ctx, d.c, name, q)
-}
-
-// Load implements api.Inventory.
-func (d inventoryDesk) Load(ctx context.Context, name domain.Name, file string, r io.Reader) (inventory.Summary, error) {
-	return inventory.Load(ctx, d.c.Store.(inventory.Names), name, file, r, d.c.Now())
-}
-
-// Ask implements api.Inventory.
-func (d inventoryDesk) Ask(name domain.Name) { d.asker.Start(name) }

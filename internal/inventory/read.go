@@ -97,11 +97,6 @@ type Reading struct {
 // in memory. name is what errors call the file.
 //
 // An error of the file is a *ReadError; one of f is returned as it is.
-func Read(name string, r io.Reader, f func(store.KnownName) error) (Summary, error) {
-	return Reading{}.Read(name, r, f)
-}
-
-// Read is the function Read under these conditions.
 func (o Reading) Read(name string, r io.Reader, f func(store.KnownName) error) (Summary, error) {
 	if o.Now.IsZero() {
 		o.Now = time.Now()

@@ -159,7 +159,7 @@ func TestReadMost(t *testing.T) {
 		t.Fatalf("%v after %d names", err, n)
 	}
 	stop := errors.New("stop")
-	if _, err := Read("many", strings.NewReader(b.String()), func(store.KnownName) error { return stop }); err != stop {
+	if _, err := (Reading{}).Read("many", strings.NewReader(b.String()), func(store.KnownName) error { return stop }); err != stop {
 		t.Fatalf("the caller's own error came back as %v", err)
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"net/netip"
-	"strconv"
-	"strings"
 )
 
 // AuthorTotals is the mail of one author domain (the domain of From).
@@ -112,16 +110,7 @@ func (s *Store) SourceDomains(ctx context.Context, addrs []netip.Addr, w Window)
 	if domains <= 1 || len(addrs) == 0 {
 		return out, nil
 	}
-	var nets, hosts strings.Builder
-	for i, a := range addrs {
-		if i > 0 {
-			nets.WriteByte(',')
-			hosts.WriteByte(',')
-		}
-		n := addrNumber(a)
-		nets.WriteString(strconv.FormatUint(n.net, 10))
-		hosts.WriteString(strconv.FormatUint(n.host, 10))
-	}
+	nets, hosts := addrTexts(addrs)
 	sp := spanOf(w)
 	s.mu.RLock()
 	sp.longest = 1
@@ -131,7 +120,7 @@ func (s *Store) SourceDomains(ctx context.Context, addrs []netip.Addr, w Window)
 	s.mu.RUnlock()
 	q := fmt.Sprintf(`WITH wanted(a, b) AS MATERIALIZED (SELECT unnest(string_split(?, ','))::UBIGINT, unnest(string_split(?, ','))::UBIGINT)
 		SELECT net, host, count(DISTINCT dom) FROM record WHERE %s AND (net, host) IN (SELECT a, b FROM wanted) GROUP BY net, host`, sp.touches())
-	err := s.run(ctx, q, []any{nets.String(), hosts.String()}, func(r *sql.Rows) error {
+	err := s.run(ctx, q, []any{nets, hosts}, func(r *sql.Rows) error {
 		var n number
 		var count int
 		err := r.Scan(&n.net, &n.host, &count)

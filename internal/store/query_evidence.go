@@ -205,26 +205,20 @@ func (s *Store) GroupDays(ctx context.Context, domain string, w Window, addrs []
 	if len(addrs) > maxHistory || len(group) != len(addrs) {
 		return fmt.Errorf("days of %d addresses in %d groups: at most %d can be asked for, each with its group", len(addrs), len(group), maxHistory)
 	}
-	// They come as three texts: to parse and plan thousands of literals takes
-	// longer than the scan of a small domain.
-	var nets, hosts, groups strings.Builder
-	for i, a := range addrs {
+	nets, hosts := addrTexts(addrs)
+	var groups strings.Builder
+	for i, g := range group {
 		if i > 0 {
-			nets.WriteByte(',')
-			hosts.WriteByte(',')
 			groups.WriteByte(',')
 		}
-		n := addrNumber(a)
-		nets.WriteString(strconv.FormatUint(n.net, 10))
-		hosts.WriteString(strconv.FormatUint(n.host, 10))
-		groups.WriteString(strconv.Itoa(group[i]))
+		groups.WriteString(strconv.Itoa(g))
 	}
 	sp := s.span(id, w)
 	from := fmt.Sprintf("record JOIN wanted ON net = a AND host = b WHERE dom = %d AND %s", id, sp.touches())
 	q := fmt.Sprintf(`WITH wanted(a, b, g) AS MATERIALIZED (SELECT unnest(string_split(?, ','))::UBIGINT, unnest(string_split(?, ','))::UBIGINT, unnest(string_split(?, ','))::INTEGER)
 		SELECT g, %s, %s AS m, %s FROM (%s) GROUP BY g, day HAVING m > 0`,
 		dayNumber("day"), total("m"), total("if(dkim_aligned OR spf_aligned, 0, m)"), sp.perDay("g, dkim_aligned, spf_aligned", from))
-	return s.query(ctx, q, []any{nets.String(), hosts.String(), groups.String()}, func(r *sql.Rows) error {
+	return s.query(ctx, q, []any{nets, hosts, groups.String()}, func(r *sql.Rows) error {
 		var g int
 		var day Day
 		var messages, failing uint64

@@ -26,25 +26,14 @@ func (s *Store) History(ctx context.Context, domain string, w Window, addrs []ne
 	if len(addrs) > maxHistory {
 		return fmt.Errorf("history of %d addresses: at most %d can be asked for", len(addrs), maxHistory)
 	}
-	// The addresses come as two texts: to parse and plan thousands of literals
-	// takes longer than the scan of a small domain.
-	var nets, hosts strings.Builder
-	for i, a := range addrs {
-		if i > 0 {
-			nets.WriteByte(',')
-			hosts.WriteByte(',')
-		}
-		n := addrNumber(a)
-		nets.WriteString(strconv.FormatUint(n.net, 10))
-		hosts.WriteString(strconv.FormatUint(n.host, 10))
-	}
+	nets, hosts := addrTexts(addrs)
 	sp := s.span(id, w)
 	from := fmt.Sprintf("record WHERE dom = %d AND %s AND (net, host) IN (SELECT a, b FROM wanted)", id, sp.touches())
 	q := fmt.Sprintf(`WITH wanted(a, b) AS MATERIALIZED (SELECT unnest(string_split(?, ','))::UBIGINT, unnest(string_split(?, ','))::UBIGINT)
 		SELECT net, host, %s, %s AS m, %s FROM (%s) GROUP BY net, host, day HAVING m > 0 ORDER BY net, host, day`,
 		dayNumber("day"), total("m"), total("if(dkim_aligned OR spf_aligned, 0, m)"),
 		sp.perDay("net, host, dkim_aligned, spf_aligned", from))
-	return s.query(ctx, q, []any{nets.String(), hosts.String()}, func(r *sql.Rows) error {
+	return s.query(ctx, q, []any{nets, hosts}, func(r *sql.Rows) error {
 		var n number
 		var day Day
 		var messages, failing uint64
@@ -53,4 +42,21 @@ func (s *Store) History(ctx context.Context, domain string, w Window, addrs []ne
 		}
 		return f(numberAddr(n), day, messages, failing)
 	})
+}
+
+// addrTexts writes the halves of addresses with commas between. A query takes
+// them as two texts: to parse and plan thousands of literals takes longer than
+// the scan of a small domain.
+func addrTexts(addrs []netip.Addr) (nets, hosts string) {
+	var net, host strings.Builder
+	for i, a := range addrs {
+		if i > 0 {
+			net.WriteByte(',')
+			host.WriteByte(',')
+		}
+		n := addrNumber(a)
+		net.WriteString(strconv.FormatUint(n.net, 10))
+		host.WriteString(strconv.FormatUint(n.host, 10))
+	}
+	return net.String(), host.String()
 }

@@ -114,34 +114,19 @@ const mostFiles = 1000
 // upload takes files in, one after the other as they arrive, and says what
 // became of them. Nothing is held in memory as a whole.
 func (s *server) upload(w http.ResponseWriter, r *http.Request, p *page) error {
-	r.Body = http.MaxBytesReader(w, patientReader{r.Body, http.NewResponseController(w)}, s.MaxUpload)
-	parts, err := r.MultipartReader()
-	if err != nil {
-		return errBadQuery
-	}
 	v := &uploadView{Result: &uploadResult{}}
-	files := 0
-	for {
-		part, err := parts.NextPart()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return s.uploadFault(err)
-		}
-		if part.FormName() != "file" || part.FileName() == "" {
-			part.Close()
-			continue
-		}
-		if files++; files > mostFiles {
-			v.Problem = p.text("web.upload.too-many", "n", mostFiles)
-			break
-		}
+	files, err := s.files(w, r, mostFiles, func(part *multipart.Part) error {
 		one, err := s.take(r, part)
-		if err != nil {
-			return s.uploadFault(err)
+		if err == nil {
+			v.Result.Add(one)
 		}
-		v.Result.Add(one)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if files > mostFiles {
+		v.Problem = p.text("web.upload.too-many", "n", mostFiles)
 	}
 	if files == 0 {
 		v.Result, v.Problem = nil, p.text("web.upload.nothing")
@@ -168,6 +153,35 @@ func (s *server) upload(w http.ResponseWriter, r *http.Request, p *page) error {
 	s.meters.uploads.WithLabelValues("duplicate").Add(float64(res.Duplicates))
 	s.meters.uploads.WithLabelValues("rejected").Add(float64(res.RejectedCount))
 	return s.uploadPage(r, p, v)
+}
+
+// files calls take with each file of an upload as it arrives, at most so many,
+// and counts them; a larger number says that there were more.
+func (s *server) files(w http.ResponseWriter, r *http.Request, most int, take func(*multipart.Part) error) (n int, err error) {
+	r.Body = http.MaxBytesReader(w, patientReader{r.Body, http.NewResponseController(w)}, s.MaxUpload)
+	parts, err := r.MultipartReader()
+	if err != nil {
+		return 0, errBadQuery
+	}
+	for {
+		part, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err != nil {
+			return n, s.uploadFault(err)
+		}
+		if part.FormName() != "file" || part.FileName() == "" {
+			part.Close()
+			continue
+		}
+		if n++; n > most {
+			return n, nil
+		}
+		if err := take(part); err != nil {
+			return n, s.uploadFault(err)
+		}
+	}
 }
 
 func (s *server) take(r *http.Request, part *multipart.Part) (collect.Result, error) {

@@ -2,7 +2,6 @@ package web
 
 import (
 	"errors"
-	"io"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -136,33 +135,19 @@ func (s *server) loadNames(w http.ResponseWriter, r *http.Request, p *page) erro
 	if err != nil {
 		return err
 	}
-	r.Body = http.MaxBytesReader(w, patientReader{r.Body, http.NewResponseController(w)}, s.MaxUpload)
-	parts, err := r.MultipartReader()
-	if err != nil {
-		return errBadQuery
-	}
 	v := &inventoryView{}
-	for {
-		part, err := parts.NextPart()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return s.uploadFault(err)
-		}
-		if part.FormName() != "file" || part.FileName() == "" {
-			part.Close()
-			continue
-		}
-		if len(v.Loaded) >= mostLists {
-			v.Problem = p.text("web.upload.too-many", "n", mostLists)
-			break
-		}
+	files, err := s.files(w, r, mostLists, func(part *multipart.Part) error {
 		one, err := s.loadOne(r, p, name, part)
-		if err != nil {
-			return s.uploadFault(err)
+		if err == nil {
+			v.Loaded = append(v.Loaded, one)
 		}
-		v.Loaded = append(v.Loaded, one)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if files > mostLists {
+		v.Problem = p.text("web.upload.too-many", "n", mostLists)
 	}
 	if len(v.Loaded) == 0 {
 		v.Problem, p.status = p.text("web.upload.nothing"), http.StatusBadRequest
