@@ -63,6 +63,9 @@ type Config struct {
 	// Cases says from which day on each broken source is said to be fixed, by
 	// Source.Key; nil: nothing is known to be fixed.
 	Cases Cases
+	// With names whatever else answers are worked out with, as it is now: a list of
+	// senders, a table of networks, a zone file. An answer kept with another is stale.
+	With string
 	// Sent says how many messages of a domain are known to have been sent in a
 	// window by other means than reports; nil, or 0, means not known.
 	Sent func(ctx context.Context, domain string, w store.Window) (uint64, error)

@@ -28,6 +28,7 @@ type kept struct {
 	State  int64   `json:"state"`
 	DNS    bool    `json:"dns"`   // there was a resolver
 	Asked  bool    `json:"asked"` // and it answered
+	With   string  `json:"with,omitempty"`
 	Advice *Advice `json:"advice"`
 }
 
@@ -89,7 +90,7 @@ func (a *Advisor) Cached(ctx context.Context, name domain.Name, q Question) (*Ad
 	if ok {
 		var k kept
 		if err := json.Unmarshal(c.Doc, &k); err == nil && k.Rules == rules && k.Advice != nil {
-			fresh := c.Version == a.c.Store.DomainVersion(name.String()) && k.State == a.state(name.String())
+			fresh := c.Version == a.c.Store.DomainVersion(name.String()) && k.State == a.state(name.String()) && k.With == a.c.With
 			if !fresh {
 				a.start(name, q)
 			}
@@ -110,10 +111,9 @@ const answerAge = 10 * time.Minute
 
 // Answer returns the kept answer where it is of the newest data, not older than
 // ten minutes if the DNS was asked, and nothing remains to be looked up for it;
-// otherwise it works the answer out and keeps it. What else is asked with (a
-// catalogue, a zone file) has to be the same: a caller who changes that wants
-// Advise. It is what a command asks, which ends with the answer: the sources list
-// all of their addresses, and nothing goes on in the background.
+// otherwise it works the answer out and keeps it. It is what a command asks, which
+// ends with the answer: the sources list all of their addresses, and nothing goes
+// on in the background.
 func (a *Advisor) Answer(ctx context.Context, name domain.Name, q Question) (*Advice, error) {
 	if name.IsZero() {
 		return nil, errors.New("advise: no domain given")
@@ -124,7 +124,7 @@ func (a *Advisor) Answer(ctx context.Context, name domain.Name, q Question) (*Ad
 	}
 	if ok && c.Version == a.c.Store.DomainVersion(name.String()) {
 		var k kept
-		if err := json.Unmarshal(c.Doc, &k); err == nil && k.Rules == rules && k.Advice != nil && k.State == a.state(name.String()) &&
+		if err := json.Unmarshal(c.Doc, &k); err == nil && k.Rules == rules && k.Advice != nil && k.State == a.state(name.String()) && k.With == a.c.With &&
 			k.DNS == (a.c.Resolver != nil) && (!k.DNS || a.c.Now().Sub(c.Computed) < answerAge && (!k.Asked || k.Advice.Pending == 0)) {
 			return k.Advice, nil
 		}
@@ -188,7 +188,7 @@ func (a *Advisor) keep(ctx context.Context, name domain.Name, q Question, follow
 	if r.version == 0 {
 		return adv, nil // no reports: names that anybody may ask about are not kept
 	}
-	doc, err := json.Marshal(kept{rules, r.state, a.c.Resolver != nil, r.asked, adv})
+	doc, err := json.Marshal(kept{rules, r.state, a.c.Resolver != nil, r.asked, a.c.With, adv})
 	if err != nil {
 		return nil, fmt.Errorf("advise %s: %w", name, err)
 	}

@@ -113,6 +113,32 @@ func TestCached(t *testing.T) {
 	}
 }
 
+// TestAnswerWith: what a command asks is worked out once for the same data and the
+// same files beside them, with all addresses.
+func TestAnswerWith(t *testing.T) {
+	m := newMemory()
+	fill(m, "a.example", 40, 500, 30)
+	name := mustName(t, "a.example")
+	ask := func(with string, scans int) {
+		t.Helper()
+		adv := New(Config{Store: m, With: with})
+		defer adv.Close()
+		before := m.scans
+		a, err := adv.Answer(t.Context(), name, Question{})
+		if err != nil || len(a.Sources) != 2 || len(a.Sources[1].Addresses) != 30 || m.scans-before != scans {
+			t.Errorf("with %q: %d scans, want %d; %+v, %v", with, m.scans-before, scans, a, err)
+		}
+	}
+	ask("", 1)
+	ask("", 0)
+	ask("senders.yaml 10 1", 1)
+	ask("senders.yaml 10 1", 0)
+	ask("senders.yaml 12 2", 1)
+	fill(m, "a.example", 41, 500, 30)
+	ask("senders.yaml 12 2", 1)
+	ask("senders.yaml 12 2", 0)
+}
+
 func TestCachedErrors(t *testing.T) {
 	m := newMemory()
 	adv := New(Config{Store: m})

@@ -62,15 +62,9 @@ func newAdvise(e *Env) *cobra.Command {
 				return usage(err)
 			}
 			q.Department = d.ID
-			advisor := s.advisor(st, resolver, time.Now)
+			advisor := s.advisor(st, resolver, names.mark(e), time.Now)
 			defer advisor.Close()
-			ask := advisor.Answer
-			for _, f := range []string{"zone", "networks", "senders", "config"} {
-				if x := cmd.Flags().Lookup(f); x != nil && x.Changed {
-					ask = advisor.Advise // a trial: what is kept was worked out with something else
-				}
-			}
-			a, err := ask(cmd.Context(), name, q)
+			a, err := advisor.Answer(cmd.Context(), name, q)
 			if err != nil {
 				return err
 			}

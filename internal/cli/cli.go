@@ -212,6 +212,14 @@ func addDNSFlags(cmd *cobra.Command, e *Env) *dnsFlags {
 	return f
 }
 
+// mark tells the resolver from others and a changed zone file from the one it was.
+func (f *dnsFlags) mark(e *Env) string {
+	if f.zone != "" {
+		return fileMark(e.path(f.zone))
+	}
+	return f.resolver
+}
+
 // open returns the resolver that the flags ask for.
 func (f *dnsFlags) open(e *Env) (dns.Resolver, error) { return f.openWith(e, resolve.Options{}) }
 

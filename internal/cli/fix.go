@@ -51,7 +51,7 @@ func (w *fixWork) with(ctx context.Context, f func(*store.Store, *advise.Advisor
 			return err
 		}
 		defer closeSite()
-		advisor := s.advisor(st, resolver, w.e.now)
+		advisor := s.advisor(st, resolver, w.names.mark(w.e), w.e.now)
 		defer advisor.Close()
 		return f(st, advisor, s.manager(st, advisor, resolver, w.e.now))
 	})

@@ -95,7 +95,7 @@ func newServe(e *Env) *cobra.Command {
 		defer ln.Close()
 		return e.besideGateway(cmd.Context(), file, barriers, *data, resolver, func(ctx context.Context, meters []prometheus.Collector) error {
 			return e.serveStore(ctx, *data, func(st *store.Store) error {
-				return e.serve(ctx, ln, st, resolver, meters, access.Config{Listen: ln.Addr().String(), Password: password, Token: token})
+				return e.serve(ctx, ln, st, resolver, names.mark(e), meters, access.Config{Listen: ln.Addr().String(), Password: password, Token: token})
 			})
 		})
 	}
@@ -141,12 +141,12 @@ func (e *Env) serveStore(ctx context.Context, dir string, serve func(*store.Stor
 	}
 }
 
-func (e *Env) serve(ctx context.Context, ln net.Listener, st *store.Store, resolver dns.Resolver, meters []prometheus.Collector, guard access.Config) error {
+func (e *Env) serve(ctx context.Context, ln net.Listener, st *store.Store, resolver dns.Resolver, with string, meters []prometheus.Collector, guard access.Config) error {
 	log := slog.New(slog.NewJSONHandler(e.Err, nil))
 	if e.Terminal {
 		log = slog.New(slog.NewTextHandler(e.Err, nil))
 	}
-	advisor := e.site.advisor(st, resolver, time.Now)
+	advisor := e.site.advisor(st, resolver, with, time.Now)
 	defer advisor.Close()
 	o, err := e.newOffice(st, advisor, resolver, log)
 	if err != nil {

@@ -24,6 +24,16 @@ type site struct {
 	config    config.Config
 	catalogue *sources.Catalogue
 	networks  *sources.Networks // nil for none
+	with      string            // the files of these two, as marks of them
+}
+
+// fileMark tells a file that was changed from the one it was.
+func fileMark(path string) string {
+	i, err := os.Stat(path)
+	if err != nil {
+		return path // who opens it says what is wrong
+	}
+	return fmt.Sprintf("%s %d %d\n", path, i.Size(), i.ModTime().UnixNano())
 }
 
 // siteFlags are --config, --senders and --networks.
@@ -74,6 +84,7 @@ func (f *siteFlags) open(e *Env) (s *site, close func(), err error) {
 func openSite(c config.Config) (*site, func(), error) {
 	s := &site{config: c, catalogue: sources.DefaultCatalogue()}
 	if name := c.Advise.Senders; name != "" {
+		s.with += fileMark(name)
 		text, err := os.ReadFile(name)
 		if err != nil {
 			return nil, nil, fmt.Errorf("list of senders: %w", err)
@@ -87,6 +98,9 @@ func openSite(c config.Config) (*site, func(), error) {
 	if len(c.Advise.Networks) == 0 {
 		return s, func() {}, nil
 	}
+	for _, name := range c.Advise.Networks {
+		s.with += fileMark(name)
+	}
 	n, err := sources.OpenNetworks(c.Advise.Networks...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("table of networks: %w", err)
@@ -95,9 +109,10 @@ func openSite(c config.Config) (*site, func(), error) {
 	return s, func() { n.Close() }, nil
 }
 
-// advisor answers with everything that the site knows.
-func (s *site) advisor(st *store.Store, resolver dns.Resolver, now func() time.Time) *advise.Advisor {
-	c := advise.Config{Store: st, Resolver: resolver, Now: now, Cases: st, Catalogue: s.catalogue, Networks: s.networks}
+// advisor answers with everything that the site knows; with names the resolver
+// where it is not the system's.
+func (s *site) advisor(st *store.Store, resolver dns.Resolver, with string, now func() time.Time) *advise.Advisor {
+	c := advise.Config{Store: st, Resolver: resolver, Now: now, Cases: st, Catalogue: s.catalogue, Networks: s.networks, With: s.with + with}
 	// Without a readable gateway, failure reports are all the other eyes there are.
 	if verdicts, err := verdict.Read(filepath.Join(st.Dir(), "gateway")); err == nil {
 		c.Sightings = sources.Sightings(st, verdicts)

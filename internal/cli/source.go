@@ -45,7 +45,7 @@ func (w *sourceWork) advice(ctx context.Context, st *store.Store, q advise.Quest
 		return nil, err
 	}
 	defer closeSite()
-	advisor := s.advisor(st, resolver, w.e.now)
+	advisor := s.advisor(st, resolver, w.names.mark(w.e), w.e.now)
 	defer advisor.Close()
 	return advisor.Advise(ctx, w.name, q)
 }
