@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,6 +30,7 @@ func newInventory(e *Env) *cobra.Command {
 	}
 	data := dataFlag(cmd, e)
 	names := addDNSFlags(cmd, e)
+	known := addSiteFlags(cmd, e)
 	cmd.Flags().StringArrayVar(&certificates, "certificates", nil, e.text("workverb.inventory.certificates", nil))
 	_ = cmd.MarkFlagFilename("certificates", "json", "csv", "txt")
 	cmd.Flags().StringArrayVar(&zones, "zone-file", nil, e.text("workverb.inventory.zone-file", nil))
@@ -49,11 +51,7 @@ func newInventory(e *Env) *cobra.Command {
 			return usage(it.err)
 		}
 		q := inventory.Query{State: inventory.State(state), Advice: advised, Limit: limit}
-		known := state == ""
-		for _, s := range inventory.States {
-			known = known || s == q.State
-		}
-		if !known {
+		if state != "" && !slices.Contains(inventory.States[:], q.State) {
 			return usage(fmt.Errorf("--state %s: want sends, receives, silent, absent or unknown", quote(state)))
 		}
 		if limit < 0 {
@@ -70,6 +68,11 @@ func newInventory(e *Env) *cobra.Command {
 			}
 			c.Resolver = resolver
 		}
+		s, closeSite, err := known.open(e)
+		if err != nil {
+			return usage(err)
+		}
+		defer closeSite()
 		return e.withStore(ctx, *data, len(certificates)+len(zones)+len(lists) > 0, func(st *store.Store) error {
 			c.Store = st
 			read := []inventory.Summary{}
@@ -85,6 +88,12 @@ func newInventory(e *Env) *cobra.Command {
 			if c.Resolver != nil {
 				if err := e.askNames(ctx, c, it); err != nil {
 					return temporary(err)
+				}
+				// Without the DNS sources are told apart less well: they stay as they are.
+				advisor := s.advisor(st, c.Resolver, names.mark(e), e.now)
+				defer advisor.Close()
+				if err := classed(ctx, st, advisor, it); err != nil {
+					return err
 				}
 			}
 			inv, err := inventory.Take(ctx, c, it.name, q)

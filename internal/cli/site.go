@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/user"
@@ -118,6 +119,16 @@ func (s *site) advisor(st *store.Store, resolver dns.Resolver, with string, now 
 		c.Sightings = sources.Sightings(st, verdicts)
 	}
 	return advise.New(c)
+}
+
+// classed makes sure that the store has the classes of a domain's sources as of
+// its newest reports: it is the advice that tells them apart.
+func classed(ctx context.Context, st *store.Store, advisor *advise.Advisor, it item) error {
+	if st.DomainVersion(it.name.String()) == 0 {
+		return nil // no reports
+	}
+	_, err := advisor.Answer(ctx, it.name, advise.Question{})
+	return err
 }
 
 // contact is who letters are from.

@@ -13,6 +13,7 @@ import (
 
 	"sekimori/dns"
 	"sekimori/explain"
+	"sekimori/internal/advise"
 	"sekimori/internal/locale"
 	"sekimori/internal/repair"
 	"sekimori/internal/reporter"
@@ -183,7 +184,7 @@ func newTimeline(e *Env) *cobra.Command {
 		Example: "  sekimori timeline example.jp\n  sekimori timeline example.jp --since 2026-01-01 --json",
 		Args:    cobra.ExactArgs(1),
 	}
-	data := dataFlag(cmd, e)
+	w := addFixFlags(cmd, e)
 	cmd.Flags().StringVar(&since, "since", "", e.text("workverb.timeline.since", nil))
 	cmd.Flags().BoolVar(&asJSON, "json", false, e.text("cli.flag.json", nil))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -201,7 +202,10 @@ func newTimeline(e *Env) *cobra.Command {
 			}
 			from = d.Time()
 		}
-		return e.withStore(ctx, *data, false, func(st *store.Store) error {
+		return w.with(ctx, func(st *store.Store, advisor *advise.Advisor, _ *repair.Manager) error {
+			if err := classed(ctx, st, advisor, it); err != nil {
+				return err
+			}
 			watcher, err := watch.New(watch.Config{Store: st, Now: e.now})
 			if err != nil {
 				return err
