@@ -1,6 +1,7 @@
 package advise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -375,9 +376,15 @@ func (n *analysis) survey() {
 	s.direct, s.users = map[string]uint64{}, map[string]map[string]bool{}
 	s.networks, s.services = map[netip.Prefix]bool{}, map[string]bool{}
 	s.scattered, s.swarm, s.typical, s.large = map[string]int{}, map[string]float64{}, map[string]uint64{}, map[string]int{}
+	s.forging = map[string]int{}
 	var direct, signed uint64
 	nets := map[string]map[netip.Prefix]bool{}
-	sizes := map[string][]uint64{}
+	type sized struct {
+		net    netip.Prefix
+		n      uint64
+		forged bool
+	}
+	sizes := map[string][]sized{}
 	s.envelopes = map[string]int{}
 	passing := uint64(0)
 	for _, g := range n.groups {
@@ -425,7 +432,7 @@ func (n *analysis) survey() {
 					nets[top] = map[netip.Prefix]bool{}
 				}
 				nets[top][network(h.addr)] = true
-				sizes[top] = append(sizes[top], h.all.messages)
+				sizes[top] = append(sizes[top], sized{network(h.addr), h.all.messages, h.forged*3 >= h.all.messages})
 			}
 		}
 		if g.passing()*2 > g.all.messages && g.ptrOrg != s.ours {
@@ -442,13 +449,19 @@ func (n *analysis) survey() {
 	s.silent = passing == 0 && s.permit.Found && !s.permit.Partial && len(s.permit.Prefixes) == 0 && len(s.permit.Domains) == 0
 	for name, set := range nets {
 		s.scattered[name] = len(set)
-		slices.Sort(sizes[name])
-		s.typical[name] = sizes[name][len(sizes[name])/2]
-		for _, n := range sizes[name] {
-			if n > 5*s.typical[name] {
-				s.large[name]++
+		list := sizes[name]
+		slices.SortFunc(list, func(a, b sized) int { return cmp.Compare(a.n, b.n) })
+		s.typical[name] = list[len(list)/2].n
+		large, forging := map[netip.Prefix]bool{}, map[netip.Prefix]bool{}
+		for _, x := range list {
+			if x.n > 5*s.typical[name] {
+				large[x.net] = true
+			}
+			if x.forged {
+				forging[x.net] = true
 			}
 		}
+		s.large[name], s.forging[name] = len(large), len(forging)
 	}
 	// Author domains made up by the dozen are one crowd.
 	var made []string

@@ -77,7 +77,8 @@ type scene struct {
 	regular   map[string]int             // author domain → hosts without name or authentication that keep a period
 	office    map[string]int             // author domain → hosts without name or authentication that keep office hours
 	series    map[string]int             // stem of their names → how many have it
-	large     map[string]int             // author domain → hosts without authentication that send far more than a typical one
+	large     map[string]int             // author domain → networks with a host without authentication that sends far more than a typical one
+	forging   map[string]int             // author domain → networks of such hosts that put signatures of ours into much of their mail
 }
 
 // weigh collects evidence for and against one answer.
@@ -395,6 +396,9 @@ func (s *scene) weighIdentity(g *group) {
 	if g.ourSigFails > 0 && g.ourSigFails*2 >= g.failing() {
 		args := explain.Args{"messages": int64(g.ourSigFails)}
 		switch {
+		case lone && !related && g.all.messages >= 100 && s.forging[g.headerFrom.top()] == 1 && !g.most(sources.Consumer):
+			// Whoever forges signatures does so on all of his hosts.
+			w.add(2, "why.broken-signature", args)
 		case lone || bare && !related && !g.most(sources.Named):
 			w.add(0, "why.forged-signature", args)
 		case bare:

@@ -35,7 +35,7 @@ func fold(groups []*group) []*group {
 			join(g, "spoof/scattered", NameScattered)
 		case g.class == Spoof && g.most(sources.Numbered) && g.owner != "":
 			join(g, "spoof/hoster:"+g.owner, cmp.Or(g.foreign.top(), g.owner))
-		case g.class == Unknown && single:
+		case g.class == Unknown && single && !g.plausible(): // else somebody has to be asked about it
 			join(g, "unknown/networks", NameNetworks)
 		case g.class == Broken && single:
 			if top := g.headerFrom.top(); top != "" {
