@@ -241,7 +241,7 @@ func newFixList(e *Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e.printCases(cases, total, names, f.Domain == "")
+			e.printCases(cases, total, names)
 			return nil
 		})
 	}
@@ -261,34 +261,37 @@ func departmentNames(ctx context.Context, st *store.Store) (map[int64]string, er
 	return out, nil
 }
 
-func (e *Env) printCases(cases []store.Case, total int64, departments map[int64]string, domains bool) {
+func (e *Env) printCases(cases []store.Case, total int64, departments map[int64]string) {
 	if len(cases) == 0 {
 		fmt.Fprintln(e.Out, e.text("workverb.fix.none", nil))
 		return
 	}
-	today := store.DayOf(e.now().UTC())
+	today, late := store.DayOf(e.now().UTC()), false
 	rows := make([][]string, 0, len(cases))
 	for _, c := range cases {
 		due := ""
 		if c.Due != 0 {
 			due = c.Due.String()
 			if c.Due < today && c.State != store.CaseDone && c.State != store.CaseAccepted {
-				due += " !"
+				due, late = "! "+due, true
 			}
 		}
 		who := c.Owner
 		if who == "" {
 			who = departments[c.Department]
 		}
-		source := e.caseName(c)
-		if domains {
-			source = c.Domain + ": " + source
-		}
-		rows = append(rows, []string{strconv.FormatInt(c.ID, 10), e.text("repair.state."+string(c.State), nil), source, e.Lang.Uint(c.Failing), who, due})
+		rows = append(rows, []string{"#" + strconv.FormatInt(c.ID, 10), e.text("repair.state."+string(c.State), nil), c.Domain, e.caseName(c), e.Lang.Uint(c.Failing), who, due})
 	}
 	h := func(code string) string { return e.text(code, nil) }
-	table(e.Out, e.width(), []column{{head: h("workverb.head.id"), right: true}, {head: h("workverb.head.state")}, {head: h("cli.sources.name"), grow: true},
-		{head: h("cli.sources.failing"), right: true}, {head: h("workverb.head.owner"), grow: true}, {head: h("workverb.head.due")}}, rows)
+	cols := []column{{head: h("workverb.head.id"), right: true}, {head: h("workverb.head.state")}, {head: h("workverb.head.domain"), grow: true},
+		{head: h("cli.sources.name"), grow: true}, {head: h("cli.sources.failing"), right: true}, {head: h("workverb.head.owner"), grow: true}, {head: h("workverb.head.due")}}
+	if !slices.ContainsFunc(cases, func(c store.Case) bool { return c.Domain != cases[0].Domain }) {
+		cols, rows = without(cols, rows, 2)
+	}
+	table(e.Out, e.width(), cols, rows)
+	if late {
+		fmt.Fprintln(e.Out, e.text("workverb.fix.late", nil))
+	}
 	if more := total - int64(len(cases)); more > 0 {
 		fmt.Fprintln(e.Out, e.text("workverb.fix.more", explain.Args{"n": more}))
 	}
@@ -366,7 +369,10 @@ func (e *Env) printCase(c caseDocument) {
 		line("workverb.fix.line.due", c.Due.String())
 	}
 	line("workverb.fix.line.mail", e.text("workverb.fix.mail", explain.Args{"failing": c.Failing, "messages": c.Messages}))
-	if c.Fixed != 0 {
+	switch {
+	case c.Fixed != 0 && c.Proof+c.Relapse == 0:
+		line("workverb.fix.line.proof", e.text("workverb.fix.proof-awaited", explain.Args{"day": c.Fixed.String()}))
+	case c.Fixed != 0:
 		line("workverb.fix.line.proof", e.text("workverb.fix.proof", explain.Args{"day": c.Fixed.String(), "passed": c.Proof, "receivers": int64(c.Receivers), "failed": c.Relapse}))
 	}
 	if c.Reopened > 0 {
@@ -376,11 +382,11 @@ func (e *Env) printCase(c caseDocument) {
 	for _, ev := range c.History {
 		text := e.Lang.Step(ev.Said)
 		if note := repair.Text(ev.CaseEvent); note != "" {
-			text += " " + e.text("workverb.fix.quoted", explain.Args{"text": note})
+			text = e.text("workverb.fix.said", explain.Args{"text": text, "note": note})
 		}
 		who := ev.By
 		if who == "" {
-			who = "sekimori"
+			who = e.text("workverb.fix.by-itself", nil)
 		}
 		wrap(e.Out, e.width(), "  "+ev.At.UTC().Format(time.DateOnly)+"  ", who+": "+text)
 	}

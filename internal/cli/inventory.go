@@ -161,7 +161,9 @@ func (e *Env) printInventory(inv *inventory.Inventory, name string, read []inven
 	}
 	wrap(w, width, "", e.text("workverb.inventory.title", explain.Args{"domain": name, "names": inv.Total}))
 	for _, s := range inventory.States {
-		fmt.Fprintf(w, "  %s\n", e.text("workverb.inventory.count", explain.Args{"state": string(s), "n": inv.Counts[s]}))
+		if n := inv.Counts[s]; n > 0 {
+			fmt.Fprintf(w, "  %s\n", e.text("workverb.inventory.count", explain.Args{"state": string(s), "n": n}))
+		}
 	}
 	if n := inv.None; n != nil {
 		code := "workverb.inventory.none-clock"
@@ -177,8 +179,12 @@ func (e *Env) printInventory(inv *inventory.Inventory, name string, read []inven
 			rows = append(rows, []string{e.text("workverb.inventory.state."+string(n.State), nil), n.Name, e.Lang.Uint(n.Messages), e.Lang.Uint(n.Failing), n.Policy, e.Lang.Int(int64(len(n.Advice)))})
 		}
 		h := func(code string) string { return e.text(code, nil) }
-		table(w, width, []column{{head: h("workverb.head.state")}, {head: h("workverb.head.name"), grow: true}, {head: h("cli.sources.messages"), right: true},
-			{head: h("cli.sources.failing"), right: true}, {head: h("workverb.head.policy")}, {head: h("workverb.head.records"), right: true}}, rows)
+		cols := []column{{head: h("workverb.head.state")}, {head: h("workverb.head.name"), grow: true}, {head: h("cli.sources.messages"), right: true},
+			{head: h("cli.sources.failing"), right: true}, {head: h("workverb.head.policy")}, {head: h("workverb.head.records"), right: true}}
+		if !slices.ContainsFunc(inv.Names, func(n inventory.Name) bool { return len(n.Advice) > 0 }) {
+			cols, rows = without(cols, rows, len(cols)-1)
+		}
+		table(w, width, cols, rows)
 		if more := inv.Matching - int64(len(inv.Names)); more > 0 {
 			fmt.Fprintln(w, e.text("workverb.inventory.more", explain.Args{"n": more}))
 		}

@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/rivo/uniseg"
+
+	"sekimori/internal/publish"
 )
 
 // lineWidth is the width that text is laid out for where no terminal says
@@ -41,17 +44,7 @@ func table(w io.Writer, width int, cols []column, rows [][]string) {
 			widths[i] = max(widths[i], uniseg.StringWidth(r[i]))
 		}
 	}
-	used := 2 * (len(cols) - 1)
-	for i, c := range cols {
-		if !c.grow {
-			used += widths[i]
-		}
-	}
-	for i, c := range cols {
-		if c.grow {
-			widths[i] = min(widths[i], max(width-used, 12))
-		}
-	}
+	fit(cols, widths, width)
 	line := func(cells []string) {
 		var b strings.Builder
 		for i, cell := range cells {
@@ -78,6 +71,37 @@ func table(w io.Writer, width int, cols []column, rows [][]string) {
 	}
 }
 
+// without leaves a column out of a table.
+func without(cols []column, rows [][]string, at int) ([]column, [][]string) {
+	for i := range rows {
+		rows[i] = slices.Delete(rows[i], at, at+1)
+	}
+	return slices.Delete(cols, at, at+1), rows
+}
+
+// growLeast is how narrow a column that grows may become.
+const growLeast = 10
+
+// fit makes columns that grow narrower, the widest first, until the line fits.
+func fit(cols []column, widths []int, width int) {
+	over := 2*(len(cols)-1) - width
+	for _, n := range widths {
+		over += n
+	}
+	for ; over > 0; over-- {
+		widest := -1
+		for i, c := range cols {
+			if c.grow && widths[i] > growLeast && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			return
+		}
+		widths[widest]--
+	}
+}
+
 // cut shortens s to width columns, with an ellipsis.
 func cut(s string, width int) string {
 	if uniseg.StringWidth(s) <= width {
@@ -96,50 +120,28 @@ func cut(s string, width int) string {
 	return b.String() + "…"
 }
 
-// wrap breaks text into lines of at most width columns, at spaces and between
-// East Asian characters. The first line begins with lead; the others are
-// indented as far.
+// wrap breaks text into lines of at most width columns. The first line begins
+// with lead; the others are indented as far. A word that is wider than a line
+// stays whole, so that it can be copied.
 func wrap(w io.Writer, width int, lead, text string) {
 	if width <= 0 {
 		width = lineWidth
 	}
 	indent := strings.Repeat(" ", uniseg.StringWidth(lead))
-	room := width - len(indent)
-	var line strings.Builder
-	n := 0
-	flush := func() {
-		if n > 0 {
-			fmt.Fprintln(w, lead+strings.TrimRight(line.String(), " "))
-			lead = indent
-		}
-		line.Reset()
-		n = 0
-	}
-	state := -1
-	for rest := text; rest != ""; {
-		var seg string
-		var must bool
-		seg, rest, must, state = uniseg.FirstLineSegmentInString(rest, state)
-		// A name or an address is not broken at its hyphens and slashes, as long
-		// as it fits into a line.
-		for !must && rest != "" && (strings.HasSuffix(seg, "-") || strings.HasSuffix(seg, "/")) {
-			next, after, end, st := uniseg.FirstLineSegmentInString(rest, state)
-			if uniseg.StringWidth(strings.TrimRight(seg+next, " \n")) > room {
-				break
+	room := float64(width - len(indent))
+	measure := func(s string) float64 {
+		n := float64(uniseg.StringWidth(s))
+		if n > room {
+			if _, more, _, _ := uniseg.FirstLineSegmentInString(s, -1); more == "" {
+				return room
 			}
-			seg, rest, must, state = seg+next, after, end, st
 		}
-		sw := uniseg.StringWidth(strings.TrimRight(seg, " \n"))
-		if n > 0 && n+sw > room {
-			flush()
-		}
-		line.WriteString(strings.TrimRight(seg, "\n"))
-		n += uniseg.StringWidth(strings.TrimRight(seg, "\n"))
-		if must {
-			flush()
-		}
+		return n
 	}
-	flush()
+	for _, line := range publish.Lines(text, room, measure) {
+		fmt.Fprintln(w, lead+line)
+		lead = indent
+	}
 }
 
 // prose is a text broken into lines for --help.

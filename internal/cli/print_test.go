@@ -42,3 +42,19 @@ func TestTableFitsTheLine(t *testing.T) {
 		t.Errorf("not cut and aligned:\n%s", b.String())
 	}
 }
+
+// TestFit: columns that grow share what there is, so that a table with several
+// of them fits too.
+func TestFit(t *testing.T) {
+	cols := []column{{head: "ID", right: true}, {head: "NAME", grow: true}, {head: "OWNER", grow: true}, {head: "DUE"}}
+	var b strings.Builder
+	table(&b, 50, cols, [][]string{{"#1", "mail.news.kawase-denki18.example", "somebody@kawase-denki18.example", "! 2026-11-02"}, {"#2", "a", "b", ""}})
+	for _, line := range strings.Split(b.String(), "\n") {
+		if n := uniseg.StringWidth(line); n > 50 {
+			t.Errorf("%d columns: %q", n, line)
+		}
+	}
+	if !strings.Contains(b.String(), "#1  mail.news.kawa…  somebody@kawas…  ! 2026-11-02") {
+		t.Errorf("\n%s", b.String())
+	}
+}

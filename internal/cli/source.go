@@ -206,10 +206,7 @@ func (e *Env) printSourceList(list []advise.Source) {
 	cols := []column{{head: h("workverb.head.id")}, {head: h("cli.sources.class")}, {head: h("cli.sources.sure"), right: true}, {head: h("cli.sources.name"), grow: true},
 		{head: h("cli.sources.messages"), right: true}, {head: h("cli.sources.failing"), right: true}, {head: h("workverb.head.department")}}
 	if !slices.ContainsFunc(list, func(s advise.Source) bool { return s.Department != "" }) {
-		cols = cols[:len(cols)-1]
-		for i := range rows {
-			rows[i] = rows[i][:len(cols)]
-		}
+		cols, rows = without(cols, rows, len(cols)-1)
 	}
 	table(e.Out, e.width(), cols, rows)
 	e.printQuestions(list)
