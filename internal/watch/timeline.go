@@ -204,7 +204,7 @@ func (t *timeline) words(ctx context.Context) error {
 func (t *timeline) forged(ctx context.Context) error {
 	list, err := t.w.wavesOf(ctx, t.domain, store.DayOf(t.since))
 	for _, v := range list {
-		t.out = append(t.out, v.entry(t.domain))
+		t.out = append(t.out, v.entry(t.domain, store.DayOf(t.w.c.Now().UTC())))
 	}
 	return err
 }

@@ -33,6 +33,7 @@ type Store interface {
 	ClassDaily(ctx context.Context, domain string, w store.Window) ([]store.ClassTotals, error)
 	Newest(ctx context.Context, domain string) (store.Day, bool, error)
 	DomainVersion(domain string) int64
+	DomainStateVersion(domain string) int64
 	Setting(ctx context.Context, key string) (string, bool, error)
 	SetSetting(ctx context.Context, key, value string) error
 }

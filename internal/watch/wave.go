@@ -122,38 +122,50 @@ func deviation(v []float64, mid float64) float64 {
 	return median(d)
 }
 
-// waveMemory is the waves of a domain as of a state of its reports.
+// waveMemory is the waves of a domain as of a state of its reports and of what
+// people said.
 type waveMemory struct {
-	version int64
+	version [2]int64
+	since   time.Time // when that state was first seen
 	at      time.Time
 	begin   store.Day
 	waves   []wave
 }
 
 // wavesLast is how long waves are good although reports came in meanwhile: an
-// import changes the state of a domain every second.
+// import changes the state of a domain every second. For as long after a change
+// its sources may not be classed yet.
 const wavesLast = 2 * time.Minute
 
+// good reports whether the waves need not be looked for again.
+func (m *waveMemory) good(version [2]int64, now time.Time) bool {
+	return now.Sub(m.at) < wavesLast || m.version == version && m.at.Sub(m.since) >= wavesLast
+}
+
 // wavesOf returns a domain's waves since a day. Cost: a scan of its failing
-// records, once for each state of its reports, and not every moment.
+// records, twice for each state of its reports, and not every moment.
 func (w *Watcher) wavesOf(ctx context.Context, name string, begin store.Day) ([]wave, error) {
 	newest, ok, err := w.c.Store.Newest(ctx, name)
 	if err != nil || !ok {
 		return nil, err
 	}
-	version := w.c.Store.DomainVersion(name)
+	version := [2]int64{w.c.Store.DomainVersion(name), w.c.Store.DomainStateVersion(name)}
 	// What was usual is seen from the days before.
 	begin = max(0, begin-2*waveHistory)
 	w.mu.Lock()
 	m, ok := w.waves[name]
 	w.mu.Unlock()
 	now := w.c.Now()
-	if !ok || m.version != version && now.Sub(m.at) >= wavesLast || m.begin > begin {
+	if !ok || !m.good(version, now) || m.begin > begin {
 		totals, err := w.c.Store.ClassDaily(ctx, name, store.Window{Begin: begin, End: newest})
 		if err != nil {
 			return nil, err
 		}
-		m = waveMemory{version, now, begin, waves(forgedDays(totals))}
+		since := now
+		if ok && m.version == version {
+			since = m.since
+		}
+		m = waveMemory{version, since, now, begin, waves(forgedDays(totals))}
 		w.mu.Lock()
 		if len(w.waves) > 1000 { // it is only a memory
 			clear(w.waves)
@@ -180,10 +192,16 @@ func forgedDays(totals []store.ClassTotals) []amount {
 	return out
 }
 
-func (v wave) entry(domain string) Entry {
+// wavesFresh is how many days old the newest reports may be for a wave to be
+// said to go on.
+const wavesFresh = 3
+
+func (v wave) entry(domain string, today store.Day) Entry {
 	step := explain.Step{Code: "watch.wave", Args: explain.Args{"messages": int64(min(v.Messages, 1<<62)), "days": int64(v.Last - v.First + 1),
 		"peak": int64(min(v.Peak, 1<<62)), "peak_day": v.PeakDay.String(), "usual": int64(min(v.Usual, 1<<62)), "from": v.First.String(), "to": v.Last.String()}}
 	switch {
+	case v.Ongoing && today-v.Last > wavesFresh:
+		step.Code = "watch.wave-went-on"
 	case v.Ongoing:
 		step.Code = "watch.wave-goes-on"
 	case v.First == v.Last:

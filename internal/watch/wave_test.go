@@ -3,6 +3,7 @@ package watch
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"sekimori/internal/store"
 )
@@ -117,5 +118,46 @@ func TestTimelineWave(t *testing.T) {
 	}
 	if line, err = w.Timeline(ctx, mustName(t, "city.example.jp"), (first + 34).Time()); err != nil || len(line) != 0 {
 		t.Errorf("%s, %v", codes(line), err)
+	}
+}
+
+// TestWaveGoesOn: a wave at the end of old reports is not said to go on today.
+func TestWaveGoesOn(t *testing.T) {
+	for name, c := range map[string]struct {
+		v     wave
+		today store.Day
+		want  string
+	}{
+		"now":          {wave{First: 40, Last: 44, Ongoing: true}, 46, "watch.wave-goes-on"},
+		"late reports": {wave{First: 40, Last: 44, Ongoing: true}, 47, "watch.wave-goes-on"},
+		"old reports":  {wave{First: 40, Last: 44, Ongoing: true}, 100, "watch.wave-went-on"},
+		"over":         {wave{First: 40, Last: 44}, 46, "watch.wave"},
+		"a day":        {wave{First: 40, Last: 40}, 46, "watch.wave-day"},
+	} {
+		if got := c.v.entry("city.example", c.today).Step.Code; got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// TestWaveMemory: waves are looked for again while sources may not be classed
+// yet, and then no more.
+func TestWaveMemory(t *testing.T) {
+	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	at := func(minutes int) time.Time { return now.Add(time.Duration(minutes) * time.Minute) }
+	for name, c := range map[string]struct {
+		m    waveMemory
+		when int
+		want bool
+	}{
+		"a moment later":    {waveMemory{version: [2]int64{7, 1}, since: now, at: now}, 1, true},
+		"classed meanwhile": {waveMemory{version: [2]int64{7, 1}, since: now, at: now}, 3, false},
+		"settled":           {waveMemory{version: [2]int64{7, 1}, since: now, at: at(3)}, 60, true},
+		"new reports":       {waveMemory{version: [2]int64{6, 1}, since: now, at: at(3)}, 60, false},
+		"a person's word":   {waveMemory{version: [2]int64{7, 0}, since: now, at: at(3)}, 60, false},
+	} {
+		if got := c.m.good([2]int64{7, 1}, at(c.when)); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
 	}
 }
