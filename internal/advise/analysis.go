@@ -376,9 +376,10 @@ func (n *analysis) survey() {
 	s.direct, s.users = map[string]uint64{}, map[string]map[string]bool{}
 	s.networks, s.services = map[netip.Prefix]bool{}, map[string]bool{}
 	s.scattered, s.swarm, s.typical, s.large = map[string]int{}, map[string]float64{}, map[string]uint64{}, map[string]int{}
-	s.forging = map[string]int{}
+	s.forging, s.fifth = map[string]int{}, map[string]uint64{}
 	var direct, signed uint64
 	nets := map[string]map[netip.Prefix]bool{}
+	mixed := map[string]bool{} // author domains of hosts that use others too
 	type sized struct {
 		net    netip.Prefix
 		n      uint64
@@ -432,6 +433,7 @@ func (n *analysis) survey() {
 					nets[top] = map[netip.Prefix]bool{}
 				}
 				nets[top][network(h.addr)] = true
+				mixed[top] = mixed[top] || len(h.headerFrom) > 1
 				sizes[top] = append(sizes[top], sized{network(h.addr), h.all.messages, h.forged*3 >= h.all.messages})
 			}
 		}
@@ -452,8 +454,11 @@ func (n *analysis) survey() {
 		list := sizes[name]
 		slices.SortFunc(list, func(a, b sized) int { return cmp.Compare(a.n, b.n) })
 		s.typical[name] = list[len(list)/2].n
-		large, forging := map[netip.Prefix]bool{}, map[netip.Prefix]bool{}
-		for _, x := range list {
+		large, forging, most := map[netip.Prefix]bool{}, map[netip.Prefix]bool{}, map[netip.Prefix]bool{}
+		for _, x := range slices.Backward(list) {
+			if most[x.net] = true; len(most) == 5 && s.fifth[name] == 0 {
+				s.fifth[name] = x.n
+			}
 			if x.n > 5*s.typical[name] {
 				large[x.net] = true
 			}
@@ -464,13 +469,21 @@ func (n *analysis) survey() {
 		s.large[name], s.forging[name] = len(large), len(forging)
 	}
 	// Author domains made up by the dozen are one crowd.
-	var made []string
+	var made, single []string
 	all := map[netip.Prefix]bool{}
 	for name, set := range nets {
-		if name != s.domain && s.direct[name] == 0 && !s.exists[name] && len(set) < 10 {
+		switch {
+		case name == s.domain || s.direct[name] > 0 || s.exists[name] || len(set) >= 10:
+			continue
+		case !mixed[name] && len(set) == 1:
+			single = append(single, name)
+		default:
 			made = append(made, name)
-			maps.Copy(all, set)
 		}
+		maps.Copy(all, set)
+	}
+	if len(single)*4 > len(made) { // else the crowd's hosts use many names each, and these are others
+		made = append(made, single...)
 	}
 	if len(made) >= 8 {
 		for _, name := range made {

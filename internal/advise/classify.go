@@ -76,8 +76,11 @@ type scene struct {
 	bareOrgs  map[string]int             // author domain → organisations whose hosts use it without authentication
 	regular   map[string]int             // author domain → hosts without name or authentication that keep a period
 	office    map[string]int             // author domain → hosts without name or authentication that keep office hours
+	weekly    map[string]int             // author domain → hosts without name or authentication that keep to a day of the week
+	constant  map[string]int             // author domain → hosts without name or authentication that send every day
 	series    map[string]int             // stem of their names → how many have it
 	large     map[string]int             // author domain → networks with a host without authentication that sends far more than a typical one
+	fifth     map[string]uint64          // author domain → messages of the host that is fifth among these, of as many networks
 	forging   map[string]int             // author domain → networks of such hosts that put signatures of ours into much of their mail
 }
 
@@ -585,7 +588,14 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		}
 	}
 	maybe := s.unsigned && s.mayForward(g)
+	crowd := float64(max(1, s.scattered[g.headerFrom.top()])) // so many could keep a rhythm by chance
 	switch {
+	case lone && p.natural() && p.weekday*crowd < 1e-3 && s.weekly[g.headerFrom.top()] < 3:
+		points := 4.0
+		if p.weekday*crowd < 1e-6 {
+			points = 6
+		}
+		w.add(points, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
 	case p.period >= 5 && p.occasions >= 3 && lone && (!p.natural() ||
 		s.scattered[g.headerFrom.top()] >= 10 && (s.regular[g.headerFrom.top()] >= 6 || g.all.messages < 3*s.typical[g.headerFrom.top()])):
 		// Among many hosts that come and go, some are regular by chance.
@@ -609,6 +619,9 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		w.add(6, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 4.5:
 		w.add(4, "why.business-days", explain.Args{"active": int64(p.active)})
+	case business >= 3.3 && lone && crowd < 3:
+		// Nobody else does what it does: it is no part of anything larger.
+		w.add(4, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 3.3:
 		w.add(3, "why.business-days", explain.Args{"active": int64(p.active)})
 	case p.span >= 30 && p.active*3 >= p.span && !p.waves && (!lone || s.scattered[g.headerFrom.top()] < 10):
@@ -620,6 +633,9 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		if horizon >= 45 && int(g.first-s.begin) <= 7 && int(s.end-g.last) <= 7 && p.active*10 >= p.span*6 {
 			w.add(points*0.6, "why.all-along", explain.Args{"days": int64(horizon)})
 		}
+	case lone && p.constant() && !p.waves && s.constant[g.headerFrom.top()] < 3:
+		// The others around it come and go.
+		w.add(2, "why.steady", explain.Args{"active": int64(p.active), "span": int64(p.span)})
 	case business >= 2.3 && p.active >= 6 && p.span >= 10 && !bare:
 		w.add(2, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 2.3 && p.active >= 6 && lone && g.all.messages > 3*s.typical[g.headerFrom.top()]:
@@ -647,6 +663,9 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 			points, g.notable = 3, true
 		}
 		w.add(points, "why.stands-out", explain.Args{"active": int64(p.active), "span": int64(p.span)})
+	} else if lone && p.span >= 30 && p.active*2 >= p.span && s.foremost(g) {
+		g.notable = true
+		w.add(1.5, "why.stands-out", explain.Args{"active": int64(p.active), "span": int64(p.span)})
 	}
 	if g.asked == 0 && !bare && (p.period >= 26 || p.span >= 14 && p.active >= 8 && (p.period > 0 || business >= 2.5)) {
 		w.add(1, "why.same-identity", explain.Args{"domain": g.foreign.top(), "span": int64(p.span)})
@@ -667,6 +686,17 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		// Without host names a yearly run and a rented server look alike.
 		w.add(1, "why.name-not-known", nil)
 	}
+}
+
+// foremost reports whether a group is among the few that send most of those
+// without authentication, far more than a typical one.
+func (s *scene) foremost(g *group) bool {
+	top := g.headerFrom.top()
+	var most uint64
+	for _, h := range g.hosts {
+		most = max(most, h.all.messages)
+	}
+	return s.scattered[top] >= 10 && most > 5*s.typical[top] && most > 2*s.fifth[top]
 }
 
 // weighAuthors weighs the author domains that a group uses.

@@ -55,6 +55,7 @@ func (n *analysis) readDays() error {
 	s := &n.scene
 	swarm := map[string]map[store.Day]count{}
 	s.office, s.regular = map[string]int{}, map[string]int{}
+	s.weekly, s.constant = map[string]int{}, map[string]int{}
 	for _, g := range list {
 		if g.days == nil {
 			continue
@@ -72,6 +73,12 @@ func (n *analysis) readDays() error {
 		}
 		if g.pattern.period > 0 {
 			s.regular[top]++
+		}
+		if g.pattern.weekday < 1e-4 {
+			s.weekly[top]++
+		}
+		if g.pattern.constant() {
+			s.constant[top]++
 		}
 		for d := range g.days {
 			// One voice for each host and day: a busy host is not the swarm.

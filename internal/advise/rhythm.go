@@ -31,6 +31,9 @@ type pattern struct {
 	// goes like that is no daily business.
 	waves bool
 	equal bool // there were two occasions, of one size
+	// weekday is how likely occasions on any days are to keep to one day of the
+	// week as these do; 1 where there are fewer than six.
+	weekday float64
 	// broke is the day from which on nearly everything failed that had passed
 	// before, fixed the reverse; 0 for none. A forwarder breaks a share.
 	broke, fixed store.Day
@@ -42,7 +45,7 @@ const gap = 4
 // patternOf reads a pattern from activity by day. begin is the first day of
 // which there are reports of the domain, end the exclusive last.
 func patternOf(days map[store.Day]count, begin, end store.Day) pattern {
-	p := pattern{known: true, active: len(days)}
+	p := pattern{known: true, active: len(days), weekday: 1}
 	if len(days) == 0 {
 		return p
 	}
@@ -69,6 +72,7 @@ func patternOf(days map[store.Day]count, begin, end store.Day) pattern {
 	if p.period = period(starts); len(busy)*2 > p.span || len(starts) == 2 && len(busy)*3 > p.span {
 		p.period = 0 // a pause is no period
 	}
+	p.weekday = oneWeekday(starts)
 	if len(starts) == 2 {
 		var sums [2]uint64
 		for d, c := range days {
@@ -239,6 +243,31 @@ func regular(gaps []int) int {
 	}
 	return median
 }
+
+// oneWeekday returns how likely so many of so many occasions would fall on one
+// day of the week if each fell on any: seven times the tail of the binomial
+// distribution.
+func oneWeekday(starts []store.Day) float64 {
+	n := len(starts)
+	if n < 6 {
+		return 1
+	}
+	var on [7]int
+	for _, d := range starts {
+		on[(int(d)%7+7)%7]++
+	}
+	most, tail := slices.Max(on[:]), 0.0
+	ln, _ := math.Lgamma(float64(n + 1))
+	for k := most; k <= n; k++ {
+		a, _ := math.Lgamma(float64(k + 1))
+		b, _ := math.Lgamma(float64(n - k + 1))
+		tail += math.Exp(ln - a - b + float64(k)*math.Log(1.0/7) + float64(n-k)*math.Log(6.0/7))
+	}
+	return min(1, 7*tail)
+}
+
+// constant reports whether a source sent on nearly every day of a month and more.
+func (p pattern) constant() bool { return p.span >= 30 && p.active*10 >= p.span*8 }
 
 // natural reports whether a period is one that people keep: weeks, months,
 // quarters, halves of a year and years.
