@@ -93,13 +93,9 @@ func (d *document) writeText(w io.Writer) error {
 			if before != blockSection && before != blockItem {
 				blank()
 			}
-			mark := bl.mark
-			if mark != "" && mark != "・" {
-				mark += " "
-			}
-			setText(&b, indent, mark, text)
+			setText(&b, indent, spaced(bl.mark), text)
 		case blockSubitem:
-			setText(&b, indent+"    ", bl.mark, text)
+			setText(&b, indent+"    ", spaced(bl.mark), text)
 		case blockRecord:
 			blank()
 			if bl.mark != "" {
@@ -117,6 +113,15 @@ func (d *document) writeText(w io.Writer) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// spaced is a mark with the blank that follows it; the Japanese one is as wide
+// as a blank already.
+func spaced(mark string) string {
+	if mark != "" && mark != "・" {
+		mark += " "
+	}
+	return mark
 }
 
 // setText writes a text behind a mark, its further lines as far in. Behind a

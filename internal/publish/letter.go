@@ -109,7 +109,11 @@ func (c *correspondence) document() *document {
 	}
 	d.add(blockHeading, d.title)
 	d.add(blockParagraph, c.t("letter.intro", about))
-	d.add(blockStrong, c.t("letter.intro.by", about))
+	ask := "letter.intro.by"
+	if c.late() {
+		ask = "letter.intro.late"
+	}
+	d.add(blockStrong, c.t(ask, about))
 	c.wrong(d)
 	c.why(d, name)
 	c.changes(d, name)
@@ -119,6 +123,10 @@ func (c *correspondence) document() *document {
 	d.add(blockFine, c.t("letter.terms", explain.Args{"domain": name}))
 	return d
 }
+
+// late says that the day asked for is past already: a letter about work that is
+// overdue.
+func (c *correspondence) late() bool { return c.By < c.Date }
 
 // sender is who writes.
 func (c *correspondence) sender() string {
@@ -208,7 +216,7 @@ func (c *correspondence) changes(d *document, name string) {
 	n = 0
 	for _, ch := range c.Changes {
 		if ch.Instead && n > 0 {
-			d.put(block{kind: blockItem, depth: 1, text: c.t("letter.change.instead", explain.Args{"what": c.step(ch.What)})})
+			d.put(block{kind: blockParagraph, text: c.t("letter.change.instead", explain.Args{"what": c.step(ch.What)})})
 		} else {
 			n++
 			d.put(block{kind: blockItem, mark: "(" + strconv.FormatInt(n, 10) + ")", text: c.step(ch.What)})
@@ -217,7 +225,7 @@ func (c *correspondence) changes(d *document, name string) {
 			d.put(block{kind: blockSubitem, mark: c.mark(), text: c.step(s)})
 		}
 		c.record(d, ch)
-		if ch.Who == "dns" {
+		if ch.Who == "dns" && (ch.Record != "" || ch.Now == "") { // nothing is to be changed where it stands there already
 			code := "letter.change.dns"
 			if ch.Record == "" || strings.Contains(ch.Record, "<") {
 				code = "letter.change.dns.value"
@@ -266,7 +274,11 @@ func (c *correspondence) proof(d *document, name string) {
 // whom says by when, and whom to ask.
 func (c *correspondence) whom(d *document) {
 	d.add(blockSection, c.t("letter.section.whom", nil))
-	d.put(block{kind: blockFact, mark: c.t("letter.fact.by", nil), text: dayOf(c.lang, c.By)})
+	by := dayOf(c.lang, c.By)
+	if c.late() {
+		by = c.t("letter.fact.by.late", explain.Args{"by": by})
+	}
+	d.put(block{kind: blockFact, mark: c.t("letter.fact.by", nil), text: by})
 	var ask []string
 	for _, s := range []string{c.From.Name, c.From.Address} {
 		if s != "" {

@@ -2,6 +2,8 @@ package publish
 
 import (
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
 )
@@ -13,7 +15,8 @@ const columns = 80
 // Lines breaks a text into lines no wider than room, as measure says. Lines
 // end where both scripts allow it (Unicode Standard Annex #14): at spaces, and
 // between East Asian characters unless one of them may not begin or end a
-// line. A name or an address is not broken at its hyphens and slashes; what is
+// line. Japanese lines end after a particle or a comma where one is near enough
+// to the end. A name or an address is not broken at its hyphens and slashes; what is
 // wider than a line by itself is broken between characters. A line end of the
 // text is kept. Measure is asked of ever longer pieces of one line and must
 // not be negative.
@@ -25,6 +28,14 @@ func Lines(text string, room float64, measure func(string) float64) []string {
 		line = ""
 	}
 	fits := func(s string) bool { return measure(strings.TrimRight(s, " \n")) <= room }
+	full := func(next string) {
+		rest := ""
+		if at := phraseEnd(line, next, room/4, measure); at > 0 && fits(line[at:]+next) {
+			line, rest = line[:at], line[at:]
+		}
+		flush()
+		line = rest
+	}
 	state, must := -1, false
 	for rest := text; rest != ""; {
 		var seg string
@@ -37,7 +48,7 @@ func Lines(text string, room float64, measure func(string) float64) []string {
 			seg, rest, must, state = seg+next, after, end, st
 		}
 		if line != "" && !fits(line+seg) {
-			flush()
+			full(seg)
 		}
 		if !fits(seg) {
 			whole := uniseg.NewGraphemes(seg)
@@ -58,6 +69,38 @@ func Lines(text string, room float64, measure func(string) float64) []string {
 		flush()
 	}
 	return out
+}
+
+// phraseEnd finds where a full Japanese line had better end than before next: at
+// the last end of a phrase in it, if what follows is no wider than four
+// characters nor than most. 0 says that the line ends well as it is.
+func phraseEnd(line, next string, most float64, measure func(string) float64) int {
+	after, _ := utf8.DecodeRuneInString(next)
+	most = min(most, 4*measure("あ"))
+	for at := len(line); at > 0; {
+		before, n := utf8.DecodeLastRuneInString(line[:at])
+		if measure(line[at:]) > most {
+			return 0
+		}
+		if endsPhrase(before, after) {
+			return at % len(line)
+		}
+		if before < 0x80 { // within a name or a number
+			return 0
+		}
+		after, at = before, at-n
+	}
+	return 0
+}
+
+// endsPhrase says whether a phrase may end between two characters: after a
+// particle, a usual ending of verbs, or a comma, and before what begins a word
+// or a bracket.
+func endsPhrase(before, after rune) bool {
+	if strings.ContainsRune("、。，．」』）", before) || strings.ContainsRune("「『（", after) && !strings.ContainsRune("「『（", before) {
+		return !strings.ContainsRune("、。，．」』）", after)
+	}
+	return strings.ContainsRune("はがをにでともへのやてばらたるいく", before) && !unicode.Is(unicode.Hiragana, after) && !strings.ContainsRune("、。，．」』）ー・", after)
 }
 
 // wide measures text in columns of a terminal: East Asian wide characters take

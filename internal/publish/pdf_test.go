@@ -57,6 +57,9 @@ func TestLines(t *testing.T) {
 		{"abcdefghij", 4, "abcd|efgh|ij"},
 		{"", 4, ""},
 		{"end\n", 8, "end"},
+		{"このシステムの設定", 16, "このシステムの|設定"},
+		{"直ったことを確かめます", 14, "直ったことを|確かめます"},
+		{"メール一覧表示画面", 12, "メール一覧表|示画面"},
 	} {
 		if got := strings.Join(Lines(tc.text, tc.room, wide), "|"); got != tc.want {
 			t.Errorf("%q in %v: %q, want %q", tc.text, tc.room, got, tc.want)

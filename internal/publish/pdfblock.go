@@ -90,9 +90,6 @@ func (s *sheet) set(bl block, before blockKind, box bool) {
 		if before != blockSection {
 			gap(0.8)
 		}
-		if bl.mark == "" {
-			left, width = left-6, width+6
-		}
 		s.need(s.least(bodyFace, width-6, text))
 		if box {
 			s.need(2*bodyFace.height() + 14)

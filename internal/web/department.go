@@ -258,9 +258,9 @@ func (s *server) departmentPage(r *http.Request, p *page, v *departmentView) err
 // keyName is what of a source's key a person can read.
 func keyName(key string) string {
 	if _, name, ok := strings.Cut(key, ":"); ok && name != "" {
-		return name
+		key = name
 	}
-	return key
+	return strings.TrimRight(key, "/")
 }
 
 func (s *server) editDepartment(w http.ResponseWriter, r *http.Request, p *page) error {

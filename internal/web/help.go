@@ -26,7 +26,11 @@ func (s *server) help(w http.ResponseWriter, r *http.Request, p *page) error {
 			{"unknown", "unknown", "unknown"}, {"spoof", "spoof", "spoof"},
 		}},
 		{"policies", "web.help.policies", []helpWord{
-			{"none", "p=none", ""}, {"quarantine", "p=quarantine", ""}, {"reject", "p=reject", ""}, {"upper95", "95 % upper bound", ""},
+			{"none", "p=none", ""}, {"quarantine", "p=quarantine", ""}, {"reject", "p=reject", ""}, {"ladder", "", ""}, {"at-risk", "", ""}, {"upper95", "95 % upper bound", ""},
+			{"indirect", "indirect mail", ""}, {"coverage", "", ""}, {"rehearsal", "t=y, RFC 9989", ""}, {"step-back", "", ""},
+		}},
+		{"work", "web.help.work", []helpWord{
+			{"case", "", ""}, {"case-states", "", ""}, {"wave", "", ""}, {"inventory", "", ""}, {"department", "", ""},
 		}},
 		{"survey", "web.help.survey", []helpWord{
 			{"protected", "", ""}, {"interval", "95 % interval, Wilson", ""}, {"unknown-state", "unknown", "unknown"}, {"profile", "", ""}, {"recorded", "Authentication-Results, RFC 8601", ""},

@@ -20,7 +20,8 @@ type climb struct {
 	After               string // bound once all fixes are done, worded; "" for not known
 	Sources, Receivers  []riskLine
 	Scopes              []scopeLine
-	More                int // scopes that are not shown
+	ScopeRecords        bool // one of them has a record to publish
+	More                int  // scopes that are not shown
 	Coverage            *coverageView
 	Rehearse            *nextRecord
 	LookAt              string
@@ -113,6 +114,7 @@ func climbOf(p *page, name string, a *advise.Advice, days int) *climb {
 			line.Title, line.Aside = namesOf(s.Scope)
 		}
 		c.Scopes = append(c.Scopes, line)
+		c.ScopeRecords = c.ScopeRecords || s.Record != ""
 	}
 	c.More = len(l.Scopes) - len(c.Scopes)
 	if l.Coverage.Reporters > 0 {

@@ -46,7 +46,7 @@ type timelineEntry struct {
 // timelineKinds are the kinds of a happening in the order of the filter, and
 // which icon each has.
 var timelineKinds = [...]struct{ kind, icon string }{
-	{"policy", "policy"}, {"dns", "dns"}, {"wave", "wave"}, {"found", "found"}, {"fixed", "fixed"}, {"reopened", "reopened"},
+	{"policy", "policy"}, {"dns", "dns"}, {"wave", "wave"}, {"found", "found"}, {"waiting", "waiting"}, {"fixed", "fixed"}, {"reopened", "reopened"}, {"accepted", "accepted"},
 	{"step-back", "alarm"}, {"all-clear", "clear"}, {"word", "word"}, {"alert-failed", "alarm"},
 }
 

@@ -18,7 +18,9 @@ func words(l locale.Lang, a *assets) template.FuncMap {
 		"step":     func(s explain.Step) string { return l.Step(s) },
 		"num":      func(n any) string { return l.Text("web.number", explain.Args{"n": n}) },
 		"share":    func(part, whole uint64) string { return shareOf(l, part, whole) },
+		"chance":   chanceOf,
 		"day":      func(d store.Day) string { return dayOf(l, d) },
+		"days":     daysOf,
 		"size":     func(n int64) string { return sizeOf(l, n) },
 		"list":     func(s []string) string { return orDash(l.List(s)) },
 		"orDash":   orDash,
@@ -63,6 +65,27 @@ func shareOf(l locale.Lang, part, whole uint64) string {
 		return "–"
 	}
 	return l.Percent(float64(part) / float64(whole))
+}
+
+// chanceOf writes a probability: whole percent, as it is known no better.
+func chanceOf(p float64) string {
+	switch {
+	case p < 0.01:
+		return "<1%"
+	case p > 0.99:
+		return ">99%"
+	}
+	return fmt.Sprintf("%.0f%%", p*100)
+}
+
+// daysOf writes the days from first to last into a table: one date where they
+// are one day, else two that a narrow column puts one below the other.
+func daysOf(first, last any) template.HTML {
+	a, b := template.HTMLEscapeString(fmt.Sprint(first)), template.HTMLEscapeString(fmt.Sprint(last))
+	if a == b {
+		return template.HTML("<span class=\"whole\">" + a + "</span>")
+	}
+	return template.HTML("<span class=\"whole\">" + a + " –</span> <span class=\"whole\">" + b + "</span>")
 }
 
 // dayOf writes a day out for a sentence.
