@@ -66,9 +66,10 @@ type Config struct {
 	// With names whatever else answers are worked out with, as it is now: a list of
 	// senders, a table of networks, a zone file. An answer kept with another is stale.
 	With string
-	// Sent says how many messages of a domain are known to have been sent in a
-	// window by other means than reports; nil, or 0, means not known.
-	Sent func(ctx context.Context, domain string, w store.Window) (uint64, error)
+	// Sent says how much of a domain's mail is known to have been sent in a window
+	// by other means than reports, and how much of that is in reports; nil, or no
+	// copies, means not known. It is asked about whole domains only.
+	Sent func(ctx context.Context, domain string, w store.Window) (sources.Sent, error)
 }
 
 // Cases is the work of fixing, as far as an answer needs it.

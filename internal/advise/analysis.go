@@ -46,10 +46,10 @@ type analysis struct {
 	domains []string // of the store, where they were read
 	daily   []store.DayTotals
 	counts  counts
-	// department narrows the answer, by its name; "" does not. sent is how many
-	// messages we know we sent, 0 for not known.
+	// department narrows the answer, by its name; "" does not. sent is what
+	// our own mail server sent, where that is known.
 	department string
-	sent       uint64
+	sent       sources.Sent
 	said       []explain.Step // of the ladder
 	began      time.Time
 	pending    []netip.Addr // addresses that may have names still to be looked up

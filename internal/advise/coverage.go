@@ -2,11 +2,13 @@ package advise
 
 import "sekimori/explain"
 
-// coverage says how much of our mail the reporters see. Where it is not known
+// coverage says how much of our mail the reporters see: of the copies that our
+// own mail server signed and sent. A list multiplies what was sent once, and
+// another server may use the same key: more than all is all. Where it is not known
 // how much was sent, the number of reporters and the share of the busiest is
 // all that can be said: who does not report is not seen at all.
-func (n *analysis) coverage(t *totals) Coverage {
-	c := Coverage{Sent: n.sent}
+func (n *analysis) coverage() Coverage {
+	c := Coverage{Sent: n.sent.Copies, Since: n.sent.Since}
 	var sum, most uint64
 	name := ""
 	for who, r := range n.counts.receivers {
@@ -21,9 +23,9 @@ func (n *analysis) coverage(t *totals) Coverage {
 	}
 	c.Largest = ratio(most, sum)
 	if c.Sent > 0 {
-		c.Seen = min(t.direct, c.Sent) // a list multiplies what was sent once
+		c.Seen = min(n.sent.Reported, c.Sent)
 		c.Share = ratio(c.Seen, c.Sent)
-		n.say("ladder.coverage", explain.Args{"sent": int64(c.Sent), "seen": int64(c.Seen), "share": c.Share})
+		n.say("ladder.coverage", explain.Args{"sent": int64(c.Sent), "seen": int64(c.Seen), "share": c.Share, "since": c.Since.String()})
 	} else if c.Reporters > 0 {
 		n.say("ladder.coverage-unknown", explain.Args{"reporters": int64(c.Reporters)})
 	}

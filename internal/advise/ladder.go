@@ -244,7 +244,7 @@ func (n *analysis) ladder(a *Advice, t *totals) {
 	n.lookAt(a, t)
 	l.StepBack = n.stepBack(a)
 	l.Rehearse = n.rehearse(a)
-	l.Coverage = n.coverage(t)
+	l.Coverage = n.coverage()
 	l.Scopes = n.scopes(a)
 	if l.Reasons = n.said; l.Reasons == nil {
 		l.Reasons = []explain.Step{}

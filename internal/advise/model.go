@@ -195,16 +195,19 @@ type Fix struct {
 	What    explain.Step `json:"what"`    // what is wrong and what to change
 }
 
-// Coverage is how much of our mail the reporters see. Mail that we know of by
-// other means (the gateway's own signing, a volume that a person named) is the
-// denominator where there is any; else the share is not known, and Reporters
-// and the shares among them are all that is said.
+// Coverage is how much of our mail the reporters see. What our own mail server
+// signed and sent is the denominator where it did; else the share is not known,
+// and Reporters and the shares among them are all that is said.
 type Coverage struct {
-	Reporters int     `json:"reporters"`
-	Sent      uint64  `json:"sent"`    // messages that we know we sent; 0 for not known
-	Seen      uint64  `json:"seen"`    // of them, in reports
-	Share     float64 `json:"share"`   // Seen / Sent; 0 where Sent is 0
-	Largest   float64 `json:"largest"` // share of the busiest reporter among all reported legitimate messages
+	Reporters int `json:"reporters"`
+	// Sent counts copies, one for each recipient elsewhere, of what our own mail
+	// server signed from Since on; 0 for not known. Seen counts what reports tell
+	// of with these signatures, at most Sent.
+	Sent    uint64    `json:"sent"`
+	Seen    uint64    `json:"seen"`
+	Since   store.Day `json:"since,omitzero"`
+	Share   float64   `json:"share"`   // Seen / Sent; 0 where Sent is 0
+	Largest float64   `json:"largest"` // share of the busiest reporter among all reported legitimate messages
 }
 
 // ScopeCost is what a policy for one part of the domain would cost.

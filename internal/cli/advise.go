@@ -188,7 +188,7 @@ func (e *Env) printLadder(l advise.Ladder) {
 	var lines []string
 	switch c := l.Coverage; {
 	case c.Sent > 0:
-		lines = append(lines, e.text("cli.advise.coverage", explain.Args{"seen": c.Seen, "sent": c.Sent, "share": c.Share, "reporters": int64(c.Reporters)}))
+		lines = append(lines, e.text("cli.advise.coverage", explain.Args{"seen": c.Seen, "sent": c.Sent, "share": c.Share, "since": c.Since.String(), "reporters": int64(c.Reporters)}))
 	case c.Reporters > 0:
 		lines = append(lines, e.text("cli.advise.coverage-reporters", explain.Args{"reporters": int64(c.Reporters), "share": c.Largest}))
 	}

@@ -155,7 +155,7 @@ func (k *gatekeeper) load() (settings, error) {
 // open opens the sockets, and makes what answers there.
 func (k *gatekeeper) open(s settings) (err error) {
 	k.gateway, err = gateway.New(gateway.Options{Site: s.config.Gateway.Site, Resolver: k.o.Resolver, Log: k.verdicts, Signer: departure(s.signer),
-		Now: k.env.Now, Done: k.logMessage, Failure: k.reportFailure, Fault: k.logFault})
+		Now: k.env.Now, Done: k.logMessage, Sent: k.verdicts.CountSent, Failure: k.reportFailure, Fault: k.logFault})
 	if err != nil {
 		return fmt.Errorf("%s: %w", k.o.File, err)
 	}

@@ -116,7 +116,7 @@ func (s *site) advisor(st *store.Store, resolver dns.Resolver, with string, now 
 	c := advise.Config{Store: st, Resolver: resolver, Now: now, Cases: st, Catalogue: s.catalogue, Networks: s.networks, With: s.with + with}
 	// Without a readable gateway, failure reports are all the other eyes there are.
 	if verdicts, err := verdict.Read(filepath.Join(st.Dir(), "gateway")); err == nil {
-		c.Sightings = sources.Sightings(st, verdicts)
+		c.Sightings, c.Sent = sources.Sightings(st, verdicts), sources.SentBy(verdicts, st)
 	}
 	return advise.New(c)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"sekimori/authres"
@@ -28,7 +29,8 @@ type outcome struct {
 	held     string  // what the MTA is told about a message that it is to hold
 	reply    milter.Response
 	entry    *verdict.Entry
-	keep     bool // the entry goes into the log
+	keep     bool                // the entry goes into the log
+	signed   []verdict.Signature // put on own mail
 }
 
 // end is the end of a message: its verdict is reached, kept, and then answered.
@@ -119,7 +121,6 @@ func (a *arrival) results(r *authres.Results) string {
 // is kept.
 func (n *session) depart(a *arrival) *outcome {
 	o := &outcome{decision: Decision{Action: verdict.Accept, Asked: verdict.Accept}, reply: milter.Response{Do: milter.Continue}}
-	signed := false
 	if a.own == signedIn {
 		r := authres.Results{AuthServID: a.id, Results: []authres.Result{{Method: "auth", Value: "pass",
 			Props: []authres.Prop{{Type: "smtp", Name: "auth", Value: a.user}}}}} // RFC 8601 §2.7.4
@@ -132,7 +133,9 @@ func (n *session) depart(a *arrival) *outcome {
 		for _, s := range fields {
 			if f, ok := message.ParseField(s); ok {
 				o.fields = append(o.fields, added{f.Name(), unfolded([]byte(s))})
-				signed = true
+				if s, _ := dkim.ParseSignature(f.RawValue()); s != nil {
+					o.signed = append(o.signed, verdict.Signature{Domain: s.Domain.String(), Selector: strings.ToLower(s.Selector)})
+				}
 			}
 		}
 	}
@@ -144,7 +147,7 @@ func (n *session) depart(a *arrival) *outcome {
 	case a.unsigned:
 		o.entry.DKIM = WordUnsigned
 		n.g.counts.unsigned.Add(1)
-	case signed:
+	case len(o.signed) > 0:
 		o.entry.DKIM = WordSigned
 		n.g.counts.signed.Add(1)
 	}
@@ -170,10 +173,29 @@ func (n *session) answer(a *arrival, o *outcome, began time.Time) error {
 	n.message = nil
 	a.stop()
 	n.g.counts.answered(a, o, time.Since(began))
+	n.count(a, o)
 	if n.g.options.Done != nil {
 		n.g.options.Done(o.entry)
 	}
 	return nil
+}
+
+// count tells of own mail that left with signatures.
+func (n *session) count(a *arrival, o *outcome) {
+	from := domainOf(o.entry.From)
+	if n.g.options.Sent == nil || len(o.signed) == 0 || from.IsZero() || !n.c.Has(milter.ActAddHeader) {
+		return
+	}
+	s := verdict.Sent{From: from.String(), By: o.signed}
+	home := from.Organizational()
+	for _, r := range a.in.Rcpt {
+		if to := domainOf(r); !to.IsZero() && to.Organizational() != home {
+			s.Copies++
+		}
+	}
+	if s.Copies > 0 {
+		n.g.options.Sent(a.received, s)
+	}
 }
 
 // send says what to change, and answers.

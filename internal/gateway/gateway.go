@@ -46,6 +46,11 @@ type Options struct {
 	// Done is told of each message after its answer, own mail included; it must
 	// be quick and not change the entry. nil tells nobody.
 	Done func(*verdict.Entry)
+	// Sent is told of each own message that was signed, after its answer: when, by
+	// whom, with which signatures, and to how many recipients outside of the
+	// author's organization, whose receivers may report it. It must be quick; nil
+	// tells nobody.
+	Sent func(at time.Time, s verdict.Sent)
 	// Failure is told of each message for which its domain's owner asks for
 	// failure reports (RFC 9989 §4.7, ruf and fo), after its answer; it must be
 	// quick: what takes time waits elsewhere. nil means that none are sent.

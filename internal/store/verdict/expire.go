@@ -11,13 +11,15 @@ import (
 )
 
 // Expire deletes the files of days that are older than Options.Keep (or SetKeep) by the
-// Log's clock, damaged ones that were set aside too, and returns how many.
+// Log's clock, damaged ones that were set aside too, and returns how many. The
+// count of own mail of these days goes with them.
 // Once a day, or an hour, is often enough.
 func (l *Log) Expire(ctx context.Context) (files int, err error) {
 	l.mu.Lock()
 	days := l.days
 	l.mu.Unlock()
 	oldest := dayOf(l.o.Now().UTC().AddDate(0, 0, 1-days))
+	errs := []error{l.sent.expire(oldest)}
 	names, err := os.ReadDir(l.dir)
 	if err != nil {
 		return 0, fmt.Errorf("expire verdicts: %w", err)
@@ -29,7 +31,7 @@ func (l *Log) Expire(ctx context.Context) (files int, err error) {
 		}
 	}
 	if len(old) == 0 {
-		return 0, nil
+		return 0, errors.Join(errs...)
 	}
 	// How far the mover has come may stand in a file that goes; the journal must
 	// then hold nothing up to there.
@@ -41,7 +43,6 @@ func (l *Log) Expire(ctx context.Context) (files int, err error) {
 		return 0, fmt.Errorf("expire verdicts: %w", err)
 	}
 	defer unlock()
-	var errs []error
 	for _, name := range old {
 		// The file's log of changes goes last: alone it is never taken for that of
 		// another file (makeDay).

@@ -123,6 +123,7 @@ type Log struct {
 	stop                                 chan struct{}
 	running                              sync.WaitGroup
 	mover                                *mover
+	sent                                 *tally
 }
 
 // Stats is how a Log does.
@@ -172,6 +173,14 @@ func Open(dir string, o Options) (*Log, error) {
 	if err := l.open(); err != nil {
 		l.release()
 		return nil, err
+	}
+	var damaged string
+	if l.sent, damaged, err = openTally(dir); err != nil {
+		l.release()
+		return nil, err
+	}
+	if damaged != "" {
+		l.damaged = append(l.damaged, damaged)
 	}
 	l.running.Add(2)
 	go l.keep()
@@ -419,8 +428,9 @@ func (l *Log) Close() error {
 	}
 	close(l.stop)
 	l.running.Wait()
+	err = l.sent.close()
 	if drained := l.drain(); drained != nil {
-		err = fmt.Errorf("%d verdicts are lost: %w", l.waiting.Load(), drained)
+		err = errors.Join(err, fmt.Errorf("%d verdicts are lost: %w", l.waiting.Load(), drained))
 	}
 	l.writing.Lock()
 	defer l.writing.Unlock()
