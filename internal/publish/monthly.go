@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"sekimori/explain"
 	"sekimori/internal/advise"
 	"sekimori/internal/store"
+	"sekimori/internal/watch"
 )
 
 // MonthlyFigures is the report for the management, in codes and figures.
@@ -38,11 +40,23 @@ type MonthlyFigures struct {
 	Stopped    bool               `json:"stopped"`    // the policy in force asks receivers to stop them
 	Months     []MonthlyPoint     `json:"months"`     // twelve, the last is Month
 
-	Fixes   []advise.Fix `json:"fixes"`   // what to do before the next step
+	Fixes   []MonthlyFix `json:"fixes"`   // what to do before the next step
 	Found   int64        `json:"found"`   // pieces of work that were opened in the month
 	Done    int64        `json:"done"`    // that were done in it
 	Open    int64        `json:"open"`    // that are open now
 	Overdue int64        `json:"overdue"` // of them
+
+	Happened []watch.Entry `json:"happened"` // in the month, of what the management has to know; the first first
+}
+
+// MonthlyFix is one thing to fix, and who is at it. State is "" where there is
+// no piece of work for it.
+type MonthlyFix struct {
+	advise.Fix
+	State      store.CaseState `json:"state,omitempty"`
+	Owner      string          `json:"owner,omitempty"`
+	Department int64           `json:"department,omitempty"` // 0 for none
+	Due        store.Day       `json:"due,omitempty"`
 }
 
 // MonthlyPoint is one month of the line.
@@ -60,13 +74,6 @@ func (p MonthlyPoint) Share() (float64, bool) {
 	return float64(p.Passing) / float64(p.Legitimate), true
 }
 
-// MonthlyStore is what a monthly report reads; *store.Store has it.
-type MonthlyStore interface {
-	Newest(ctx context.Context, domain string) (store.Day, bool, error)
-	ClassDaily(ctx context.Context, domain string, w store.Window) ([]store.ClassTotals, error)
-	Cases(ctx context.Context, f store.CaseFilter, p store.Page) ([]store.Case, int64, error)
-}
-
 // MonthlyAdvisor answers about a month; *advise.Advisor has it.
 type MonthlyAdvisor interface {
 	Advise(ctx context.Context, name domain.Name, q advise.Question) (*advise.Advice, error)
@@ -74,7 +81,7 @@ type MonthlyAdvisor interface {
 
 // MonthlySource gathers the figures of monthly reports.
 type MonthlySource struct {
-	Store   MonthlyStore
+	Store   watch.Store // what a timeline reads is all that a report reads
 	Advisor MonthlyAdvisor
 	Now     func() time.Time
 }
@@ -143,7 +150,7 @@ func (s MonthlySource) Usual(ctx context.Context, name string) (string, error) {
 // that it has no reports. Cost: the domain's advice of the month, worked out
 // anew, and for a department that of the year before it.
 func (s MonthlySource) Figures(ctx context.Context, name domain.Name, month string, department int64) (MonthlyFigures, error) {
-	f := MonthlyFigures{Domain: name.String(), Made: s.Now().UTC(), Risks: []advise.RiskShare{}, Fixes: []advise.Fix{}, Reasons: []explain.Step{}}
+	f := MonthlyFigures{Domain: name.String(), Made: s.Now().UTC(), Risks: []advise.RiskShare{}, Fixes: []MonthlyFix{}, Reasons: []explain.Step{}, Happened: []watch.Entry{}}
 	if month == "" {
 		var err error
 		if month, err = s.Usual(ctx, f.Domain); err != nil {
@@ -175,14 +182,20 @@ func (s MonthlySource) Figures(ctx context.Context, name domain.Name, month stri
 	if err := s.line(ctx, &f, name, department); err != nil {
 		return f, err
 	}
-	return f, s.work(ctx, &f, department)
+	mine, err := s.work(ctx, &f, department)
+	if err != nil {
+		return f, err
+	}
+	return f, s.happened(ctx, &f, name, func(e watch.Entry) bool { return department == 0 || e.Case != 0 && mine[e.Case] })
 }
 
 // take takes over what the month's advice says.
 func (f *MonthlyFigures) take(a *advise.Advice) {
 	f.Department, f.Verdict, f.Policy, f.Next, f.Record, f.LookAt = a.Department, a.Verdict, a.Policy, a.Ladder.Next, a.NextRecord, a.Ladder.LookAt
 	f.Reasons = append(f.Reasons, a.Reasons...)
-	f.Fixes = append(f.Fixes, a.Ladder.Fixes...)
+	for _, x := range a.Ladder.Fixes {
+		f.Fixes = append(f.Fixes, MonthlyFix{Fix: x})
+	}
 	f.Stopped = a.Policy == "quarantine" || a.Policy == "reject"
 	for _, d := range a.Daily {
 		f.Legitimate += d.Aligned + d.Broken
@@ -240,21 +253,29 @@ func (s MonthlySource) line(ctx context.Context, f *MonthlyFigures, name domain.
 	return nil
 }
 
-// work counts the pieces of work.
-func (s MonthlySource) work(ctx context.Context, f *MonthlyFigures, department int64) error {
+// work counts the pieces of work, says who is at what is to be fixed, and
+// returns which numbers they have.
+func (s MonthlySource) work(ctx context.Context, f *MonthlyFigures, department int64) (map[int64]bool, error) {
 	filter := store.CaseFilter{Domain: f.Domain, Department: department}
+	mine := map[int64]bool{}
 	w, err := monthDays(f.Month)
 	if err != nil {
-		return err
+		return mine, err
 	}
 	in := func(t time.Time) bool { d := store.DayOf(t.UTC()); return d >= w.Begin && d < w.End }
 	today := store.DayOf(f.Made)
 	for p := (store.Page{Limit: 1000, Sort: "id"}); ; p.Offset += p.Limit {
 		cases, _, err := s.Store.Cases(ctx, filter, p)
 		if err != nil {
-			return err
+			return mine, err
 		}
 		for _, c := range cases {
+			mine[c.ID] = true
+			for i := range f.Fixes {
+				if x := &f.Fixes[i]; x.Key == c.Key {
+					x.State, x.Owner, x.Department, x.Due = c.State, c.Owner, c.Department, c.Due
+				}
+			}
 			if in(c.Opened) {
 				f.Found++
 			}
@@ -272,7 +293,57 @@ func (s MonthlySource) work(ctx context.Context, f *MonthlyFigures, department i
 			}
 		}
 		if len(cases) < p.Limit {
-			return nil
+			return mine, nil
 		}
 	}
+}
+
+// weights are the kinds of happenings that the management has to know of, the
+// weightiest first.
+var weights = []string{"step-back", "all-clear", "policy", "reopened", "fixed", "accepted", "wave"}
+
+// mostHappened is how many happenings a report tells of.
+const mostHappened = 5
+
+// happened takes the month's part of the timeline: the weightiest that keep
+// lets through.
+func (s MonthlySource) happened(ctx context.Context, f *MonthlyFigures, name domain.Name, keep func(watch.Entry) bool) error {
+	w, err := watch.New(watch.Config{Store: s.Store, Now: s.Now})
+	if err != nil {
+		return err
+	}
+	month, err := monthDays(f.Month)
+	if err != nil {
+		return err
+	}
+	all, err := w.Timeline(ctx, name, month.Begin.Time())
+	if err != nil {
+		return err
+	}
+	weight := func(e watch.Entry) int {
+		if policyTurn(e) {
+			return slices.Index(weights, "policy")
+		}
+		if e.Kind == "policy" {
+			return -1
+		}
+		return slices.Index(weights, e.Kind)
+	}
+	all = slices.DeleteFunc(all, func(e watch.Entry) bool {
+		return weight(e) < 0 || !keep(e) || e.At.Before(month.Begin.Time()) || !e.At.Before(month.End.Time())
+	})
+	slices.SortStableFunc(all, func(a, b watch.Entry) int { return cmp.Or(weight(a)-weight(b), b.At.Compare(a.At)) })
+	f.Happened = append(f.Happened, all[:min(len(all), mostHappened)]...)
+	slices.SortStableFunc(f.Happened, func(a, b watch.Entry) int { return a.At.Compare(b.At) })
+	return nil
+}
+
+// policyTurn says whether the policy was made stricter, weaker or was taken
+// away.
+func policyTurn(e watch.Entry) bool {
+	switch e.Step.Code {
+	case "watch.policy-changed", "watch.dmarc-stricter", "watch.dmarc-weaker", "watch.dmarc-removed", "watch.dmarc-several":
+		return true
+	}
+	return false
 }

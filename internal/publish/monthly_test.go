@@ -21,6 +21,7 @@ import (
 	"sekimori/internal/advise"
 	"sekimori/internal/locale"
 	"sekimori/internal/store"
+	"sekimori/internal/watch"
 )
 
 // exampleMonth is a month with everything in it.
@@ -33,7 +34,11 @@ func exampleMonth() MonthlyFigures {
 			{Code: "verdict.fix", Args: explain.Args{"source": "okuru.example", "failing": uint64(1), "messages": uint64(2)}},
 			{Code: "verdict.would-stop", Args: explain.Args{"messages": uint64(28551)}}},
 		Legitimate: 236984, Passing: 228426, AtRisk: 8558, Upper95: 0.0371, Spoofed: 28551,
-		Fixes: []advise.Fix{{Name: "anketo-cloud.example", AtRisk: 4494}, {Name: "kyuyo-meisai.example", AtRisk: 2040}, {Name: "mail.bosai.city.example.jp", AtRisk: 2024}},
+		Fixes: []MonthlyFix{{Fix: advise.Fix{Name: "anketo-cloud.example", AtRisk: 4494}, State: store.CaseContacted, Owner: "山田 太郎", Due: w.End + 50},
+			{Fix: advise.Fix{Name: "kyuyo-meisai.example", AtRisk: 2040}, State: store.CaseFound}, {Fix: advise.Fix{Name: "mail.bosai.city.example.jp", AtRisk: 2024}, State: store.CaseRepair, Department: 2, Due: w.End - 3}},
+		Happened: []watch.Entry{{At: w.Begin.Time(), Kind: "dns", Step: explain.Step{Code: "watch.dmarc-stricter", Args: explain.Args{"before": "none", "after": "quarantine", "to": "v=DMARC1; p=quarantine"}}},
+			{At: (w.Begin + 3).Time(), Until: (w.Begin + 6).Time(), Kind: "wave", Step: explain.Step{Code: "watch.wave", Args: explain.Args{"messages": int64(4393), "usual": int64(49)}}},
+			{At: (w.Begin + 9).Time(), Kind: "fixed", Step: explain.Step{Code: "watch.case-fixed", Args: explain.Args{"source": "okuru.example"}}}},
 		Found: 3, Done: 1, Open: 4, Overdue: 1}
 	for i := range 12 {
 		p := MonthlyPoint{Month: time.Date(2025, time.Month(11+i), 1, 0, 0, 0, 0, time.UTC).Format("2006-01")}
@@ -55,13 +60,16 @@ func hugeMonth() MonthlyFigures {
 	f.Found, f.Done, f.Open, f.Overdue = math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64
 	f.Fixes = nil
 	for range 20 {
-		f.Fixes = append(f.Fixes, advise.Fix{Name: strings.Repeat("長い名前", 50) + ".example", AtRisk: math.MaxUint64})
+		f.Fixes = append(f.Fixes, MonthlyFix{Fix: advise.Fix{Name: strings.Repeat("長い名前", 50) + ".example", AtRisk: math.MaxUint64}, State: store.CaseFound, Owner: long, Due: 1})
 	}
 	f.Reasons = append(f.Reasons, f.Reasons...)
 	for i := range f.Reasons {
 		f.Reasons[i].Args = explain.Args{"at_risk": uint64(math.MaxUint64), "legitimate": uint64(math.MaxUint64), "share": 1.0, "upper95": 1.0, "source": long, "failing": uint64(math.MaxUint64), "messages": uint64(math.MaxUint64)}
 	}
 	f.Months[11].Legitimate = 0
+	for range 5 {
+		f.Happened = append(f.Happened, watch.Entry{At: f.Made, Kind: "fixed", Step: explain.Step{Code: "watch.case-fixed", Args: explain.Args{"source": long}}})
+	}
 	return f
 }
 
@@ -152,6 +160,7 @@ func TestMonthlyTextAndPage(t *testing.T) {
 
 // fakeMonths is a store and an advisor with figures for each day.
 type fakeMonths struct {
+	watch.Store
 	end   store.Day
 	cases []store.Case
 	asked []advise.Question
@@ -173,9 +182,39 @@ func (f *fakeMonths) Cases(_ context.Context, _ store.CaseFilter, p store.Page) 
 	return f.cases[min(p.Offset, len(f.cases)):min(p.Offset+p.Limit, len(f.cases))], int64(len(f.cases)), nil
 }
 
+func (f *fakeMonths) CaseEvents(_ context.Context, id int64) ([]store.CaseEvent, error) {
+	for _, c := range f.cases {
+		if c.ID == id && c.State == store.CaseDone {
+			return []store.CaseEvent{{Kind: "opened", At: c.Opened}, {Kind: "proof", To: string(store.CaseDone), At: c.Changed}}, nil
+		}
+	}
+	return nil, nil
+}
+
+func (f *fakeMonths) PolicyHistory(context.Context, string) ([]store.PolicySpan, error) {
+	first := store.PolicySpan{From: f.end - 90}
+	second := store.PolicySpan{From: f.end - 30}
+	second.Policy.P = "quarantine"
+	return []store.PolicySpan{first, second}, nil
+}
+
+func (f *fakeMonths) Happenings(context.Context, string, time.Time, int) ([]store.Happening, error) {
+	return nil, nil
+}
+
+func (f *fakeMonths) Observations(context.Context, string, string, int) ([]store.Observation, error) {
+	return nil, nil
+}
+
+func (f *fakeMonths) Sayings(context.Context, string) ([]store.Saying, error) { return nil, nil }
+
+func (f *fakeMonths) DomainVersion(string) int64 { return 1 }
+
+func (f *fakeMonths) DomainStateVersion(string) int64 { return 1 }
+
 func (f *fakeMonths) Advise(_ context.Context, name domain.Name, q advise.Question) (*advise.Advice, error) {
 	f.asked = append(f.asked, q)
-	a := &advise.Advice{Domain: name.String(), Verdict: advise.NotReady, Messages: 1, Policy: "quarantine", Ladder: advise.Ladder{Next: "reject", Fixes: []advise.Fix{{Name: "x.example"}}},
+	a := &advise.Advice{Domain: name.String(), Verdict: advise.NotReady, Messages: 1, Policy: "quarantine", Ladder: advise.Ladder{Next: "reject", Fixes: []advise.Fix{{Key: "x", Name: "x.example"}}},
 		Policies: []advise.PolicyCost{{P: "quarantine"}, {P: "reject", LegitimateAtRisk: 7, Upper95: 0.1}}}
 	for d := max(q.Until-store.Day(q.Days), f.end-100); d < q.Until; d++ {
 		a.Daily = append(a.Daily, advise.ClassDay{Day: d, Aligned: 90, Broken: 10, Spoof: 5})
@@ -193,7 +232,7 @@ func TestMonthlyFigures(t *testing.T) {
 		return d
 	}
 	st := &fakeMonths{end: store.DayOf(at("2026-11-11")), cases: []store.Case{
-		{State: store.CaseDone, Opened: at("2026-09-01"), Changed: at("2026-10-05")}, {State: store.CaseDone, Opened: at("2026-08-01"), Changed: at("2026-09-05")},
+		{ID: 7, Key: "x", Owner: "Tanaka", State: store.CaseDone, Opened: at("2026-09-01"), Changed: at("2026-10-05")}, {State: store.CaseDone, Opened: at("2026-08-01"), Changed: at("2026-09-05")},
 		{State: store.CaseFound, Opened: at("2026-10-31"), Due: store.DayOf(at("2026-11-01"))}, {State: store.CaseAccepted, Opened: at("2026-10-01")}, {State: store.CaseRepair, Opened: at("2026-11-01")}}}
 	src := MonthlySource{Store: st, Advisor: st, Now: func() time.Time { return at("2026-11-22") }}
 	name, _ := domain.Parse("city.example.jp")
@@ -212,6 +251,19 @@ func TestMonthlyFigures(t *testing.T) {
 	}
 	if len(f.Months) != 12 || f.Months[0].Month != "2025-11" || f.Months[0].Legitimate != 0 || f.Months[10].Legitimate != 3000 || f.Months[11].Legitimate != 3100 {
 		t.Errorf("months %v", f.Months)
+	}
+	var codes []string
+	for _, e := range f.Happened {
+		codes = append(codes, e.Step.Code)
+	}
+	if got := strings.Join(codes, " "); got != "watch.case-fixed watch.policy-changed" {
+		t.Errorf("happened: %s", got)
+	}
+	if len(f.Fixes) != 1 || f.Fixes[0].Owner != "Tanaka" || f.Fixes[0].State != store.CaseDone {
+		t.Errorf("fixes %+v", f.Fixes)
+	}
+	if its, err := src.Figures(ctx, name, "2026-10", 3); err != nil || len(its.Happened) != 1 || its.Happened[0].Case != 7 {
+		t.Errorf("a department is told of %+v, %v", its.Happened, err)
 	}
 	part, err := src.Figures(ctx, name, "2026-11", 3)
 	if err != nil || part.Whole || part.Window.Days() != 10 || st.asked[len(st.asked)-1].Department != 3 {

@@ -63,12 +63,18 @@ func (p *monthlyPaper) writePDF(w io.Writer) error {
 	title := face{bold: true, size: 15, leading: 1.35, ink: black}
 	small := face{size: 8, leading: 1.45, ink: soft}
 	y := m.top
-	y += s.fit(title, []float64{15, 13, 11}, area{left, y, width, 14.5}, p.Title) + 1
+	lines := 14.5
+	if least := (face{bold: true, size: 11.5}); s.measure(least, p.Title) <= width { // better small than in two lines
+		lines = title.height()
+	}
+	y += s.fit(title, []float64{15, 13, 11.5, 11}, area{left, y, width, lines}, p.Title) + 1
 	s.at(small, left, y, s.clip(small, p.Period, width))
 	y += small.height() + 3
 	y = p.pdfVerdict(s, y) + 4
 	y = p.pdfTiles(s, y) + 5
-	y = p.pdfLine(s, y) + 5
+	if len(p.Line) > 0 {
+		y = p.pdfLine(s, y) + 5
+	}
 	p.pdfPair(s, y)
 	s.line(rule, 0.2, left, pageHeight-m.bottom-9, pageWidth-m.right, pageHeight-m.bottom-9)
 	foot := face{size: 7, leading: 1.45, ink: soft}
@@ -145,10 +151,10 @@ func (s *sheet) heading(x, y, width float64, text string) float64 {
 }
 
 func (p *monthlyPaper) pdfLine(s *sheet, y float64) float64 {
-	const height = 58.0
+	const height = 48.0
 	y = s.heading(s.margin.left, y, s.width(), p.t("monthly.section.line", nil))
 	low := p.least()
-	left, right := s.margin.left+13, pageWidth-s.margin.right-5
+	left, right := s.margin.left+15, pageWidth-s.margin.right-8
 	top, bottom := y+5, y+height-6
 	x := func(i int) float64 { return left + (right-left)*float64(i)/float64(max(1, len(p.Line)-1)) }
 	at := func(share float64) float64 { return bottom - (bottom-top)*(share-low)/(1-low) }
@@ -178,7 +184,11 @@ func (p *monthlyPaper) pdfLine(s *sheet, y float64) float64 {
 		if i == len(p.Line)-1 {
 			value.bold = true
 		}
-		s.centre(value, x(i), at(m.Share)-1.6-value.height(), m.Value)
+		above := at(m.Share) - 1.6 - value.height()
+		if p.below(i) {
+			above = at(m.Share) + 1.4
+		}
+		s.centre(value, x(i), above, m.Value)
 	}
 	return y + height
 }
@@ -197,11 +207,29 @@ func (p *monthlyPaper) pdfPair(s *sheet, y float64) {
 	if len(p.Fixes) == 0 {
 		at += s.fit(body, []float64{9.5, 8.5}, area{x, at, w, 3 * body.height()}, p.t("monthly.fixes.none", nil))
 	} else {
-		at += s.list(body, area{x, at, w, end - at - 6}, 3, func(i int) string { return strconv.Itoa(i+1) + "." }, p.Fixes)
+		for i, d := range p.Fixes {
+			if at+body.height()+small.height() > end-36 && i > 0 {
+				break
+			}
+			s.at(body, x, at, strconv.Itoa(i+1)+".")
+			at += s.fit(body, []float64{9.5, 8.5}, area{x + 5, at, w - 5, 2 * body.height()}, d.What)
+			if d.Who != "" {
+				at += s.fit(small, []float64{7.5}, area{x + 5, at, w - 5, 2 * small.height()}, d.Who)
+			}
+			at += 1
+		}
 	}
-	if p.More != "" && at+small.height() < end {
+	if p.More != "" {
 		s.at(small, x, at, s.clip(small, p.More, w))
+		at += small.height()
 	}
+	at = s.heading(x, at+3, w, p.t("monthly.section.events", nil))
+	events := p.Events
+	if len(events) == 0 {
+		events = []string{p.t("monthly.events.none", nil)}
+	}
+	event := face{size: 8.5, leading: 1.45, ink: black}
+	s.list(event, area{x, at, w, end - at}, 3, func(int) string { return p.bullet() }, events)
 
 	x += w + gap
 	at = s.heading(x, y, w, p.t("monthly.section.step", nil))

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
 	"sekimori/explain"
 	"sekimori/internal/advise"
 	"sekimori/internal/locale"
+	"sekimori/internal/store"
 )
 
 // Bounds of what one page holds.
@@ -48,8 +50,9 @@ type monthlyPaper struct {
 	Sign    string // for those who see no colours
 	Why     []string
 	Tiles   []monthlyTile
-	Line    []monthlyMark
-	Fixes   []string
+	Line    []monthlyMark // none where there is nothing to compare
+	Fixes   []monthlyDuty
+	Events  []string
 	More    string // how many fixes are not listed
 	Steps   []string
 	Rungs   []monthlyRung
@@ -58,6 +61,9 @@ type monthlyPaper struct {
 
 // monthlyTile is one figure.
 type monthlyTile struct{ Label, Value, Aside, Class string }
+
+// monthlyDuty is one thing to fix, and who is at it.
+type monthlyDuty struct{ What, Who string }
 
 // monthlyMark is one point of the line.
 type monthlyMark struct {
@@ -73,6 +79,14 @@ type monthlyRung struct {
 }
 
 func (p *monthlyPaper) t(code string, args explain.Args) string { return p.lang.Text(code, args) }
+
+// lines is a duty with who is at it on a line below.
+func (d monthlyDuty) lines() string {
+	if d.Who == "" {
+		return d.What
+	}
+	return d.What + "\n" + d.Who
+}
 
 // monthText writes a month out.
 func monthText(l locale.Lang, month string) string {
@@ -97,12 +111,12 @@ func paperOf(f MonthlyFigures, lang locale.Lang) *monthlyPaper {
 	if p.Period = p.t("monthly.period", span); !f.Whole {
 		p.Period = p.t("monthly.period.part", span)
 	}
-	y, m, d := f.Made.Date()
-	p.Made = p.t("monthly.made", explain.Args{"day": fmt.Sprintf("%04d-%02d-%02d", y, int(m), d)})
+	p.Made = p.t("monthly.made", explain.Args{"day": dayOf(lang, store.DayOf(f.Made.UTC()))})
 	p.verdict()
 	p.tiles()
 	p.line()
 	p.fixes()
+	p.events()
 	p.steps()
 	return p
 }
@@ -131,15 +145,14 @@ func (p *monthlyPaper) verdict() {
 
 func (p *monthlyPaper) tiles() {
 	f, l := p.f, p.lang
-	share := "–"
+	share, passing := "–", p.t("monthly.tile.unknown", nil)
+	risk := passing
 	if f.Legitimate > 0 {
 		share = l.Percent(float64(f.Passing) / float64(f.Legitimate))
+		passing = p.t("monthly.tile.passing.aside", explain.Args{"passing": f.Passing, "legitimate": f.Legitimate})
+		risk = p.t("monthly.tile.risk.aside", explain.Args{"upper95": f.Upper95})
 	}
-	p.Tiles = []monthlyTile{{p.t("monthly.tile.passing", nil), share, p.t("monthly.tile.passing.aside", explain.Args{"passing": f.Passing, "legitimate": f.Legitimate}), "aligned"}}
-	risk := p.t("monthly.tile.risk.aside", explain.Args{"upper95": f.Upper95})
-	if f.Legitimate == 0 {
-		risk = p.t("monthly.tile.risk.unknown", nil)
-	}
+	p.Tiles = []monthlyTile{{p.t("monthly.tile.passing", nil), share, passing, "aligned"}}
 	p.Tiles = append(p.Tiles, monthlyTile{p.t("monthly.tile.risk", nil), l.Uint(f.AtRisk), risk, "broken"})
 	stopped := "monthly.tile.spoof.open"
 	if f.Stopped {
@@ -154,7 +167,15 @@ func (p *monthlyPaper) tiles() {
 }
 
 func (p *monthlyPaper) line() {
-	for _, m := range p.f.Months {
+	known := func(m MonthlyPoint) bool { return m.Legitimate > 0 }
+	months := p.f.Months
+	if first := slices.IndexFunc(months, known); first >= 0 {
+		months = months[first:]
+	}
+	if len(months) < 2 || !slices.ContainsFunc(months[1:], known) {
+		return
+	}
+	for _, m := range months {
 		k := monthlyMark{Label: m.Month, Value: "–"}
 		if len(m.Month) == 7 {
 			k.Label = strings.TrimPrefix(m.Month[5:], "0")
@@ -177,7 +198,53 @@ func (p *monthlyPaper) fixes() {
 			p.More = p.t("monthly.fixes.more", explain.Args{"n": int64(len(p.f.Fixes) - monthlyFixes)})
 			break
 		}
-		p.Fixes = append(p.Fixes, p.t("monthly.fix", explain.Args{"source": sourceName(p.lang, f.Name), "at_risk": f.AtRisk}))
+		p.Fixes = append(p.Fixes, monthlyDuty{p.t("monthly.fix", explain.Args{"source": sourceName(p.lang, f.Name), "at_risk": f.AtRisk}), p.who(f)})
+	}
+}
+
+// nobody says whether something is to be fixed, and nobody is to do it.
+func (f MonthlyFix) nobody() bool { return f.State != "" && f.Owner == "" && f.Department == 0 }
+
+// who says how the fixing of something stands.
+func (p *monthlyPaper) who(f MonthlyFix) string {
+	if f.State == "" {
+		return ""
+	}
+	parts := []string{p.t("repair.state."+string(f.State), nil)}
+	switch {
+	case f.Owner != "":
+		parts = append(parts, p.t("monthly.fix.owner", explain.Args{"owner": clipped(f.Owner, 60)}))
+	case f.nobody():
+		parts = append(parts, p.t("monthly.fix.nobody", nil))
+	}
+	if f.Due != 0 {
+		code := "monthly.fix.due"
+		if f.Due < store.DayOf(p.f.Made.UTC()) {
+			code = "monthly.fix.overdue"
+		}
+		parts = append(parts, p.t(code, explain.Args{"day": dayOf(p.lang, f.Due)}))
+	}
+	return p.lang.List(parts)
+}
+
+// events words what happened.
+func (p *monthlyPaper) events() {
+	for _, e := range p.f.Happened {
+		s := textOf(p.lang.Step(e.Step))
+		switch {
+		case e.Kind == "wave":
+			first, last := store.DayOf(e.At), store.DayOf(e.Until)-1
+			code := "monthly.wave"
+			if first >= last {
+				code = "monthly.wave-day"
+			}
+			s = p.t(code, explain.Args{"first": dayOf(p.lang, first), "last": dayOf(p.lang, last), "messages": e.Step.Args["messages"], "usual": e.Step.Args["usual"]})
+		case policyTurn(e) && e.Step.Args["after"] != nil:
+			s = p.t("monthly.event", explain.Args{"day": dayOf(p.lang, store.DayOf(e.At)), "text": p.t("monthly.policy-changed", explain.Args{"before": e.Step.Args["before"], "after": e.Step.Args["after"]})})
+		default:
+			s = p.t("monthly.event", explain.Args{"day": dayOf(p.lang, store.DayOf(e.At)), "text": s})
+		}
+		p.Events = append(p.Events, s)
 	}
 }
 
@@ -196,7 +263,16 @@ func (p *monthlyPaper) steps() {
 		code = "monthly.step.fix"
 	}
 	p.Steps = append(p.Steps, p.t(code, explain.Args{"policy": f.Next, "n": int64(len(f.Fixes))}))
-	if f.LookAt != 0 {
+	var nobody int64
+	for _, x := range f.Fixes {
+		if x.nobody() {
+			nobody++
+		}
+	}
+	if nobody > 0 {
+		p.Steps = append(p.Steps, p.t("monthly.step.nobody", explain.Args{"n": nobody}))
+	}
+	if f.LookAt >= store.DayOf(f.Made.UTC()) {
 		p.Steps = append(p.Steps, p.t("monthly.step.look", explain.Args{"day": dayOf(p.lang, f.LookAt)}))
 	}
 	p.Record = clipped(f.Record, 600)
@@ -215,14 +291,23 @@ func (p *monthlyPaper) writeText(w io.Writer) error {
 	for _, t := range p.Tiles {
 		d.put(block{kind: blockFact, mark: t.Label, text: t.Value + p.t("monthly.aside", explain.Args{"text": t.Aside})})
 	}
-	d.add(blockSection, p.t("monthly.section.line", nil))
-	for i, m := range p.Line {
-		d.put(block{kind: blockFact, mark: p.f.Months[i].Month, text: m.Value})
+	if len(p.Line) > 0 {
+		d.add(blockSection, p.t("monthly.section.line", nil))
+		for i, m := range p.Line {
+			d.put(block{kind: blockFact, mark: p.f.Months[len(p.f.Months)-len(p.Line)+i].Month, text: m.Value})
+		}
+	}
+	d.add(blockSection, p.t("monthly.section.events", nil))
+	for _, s := range p.Events {
+		d.put(block{kind: blockItem, mark: "-", text: s})
+	}
+	if len(p.Events) == 0 {
+		d.add(blockParagraph, p.t("monthly.events.none", nil))
 	}
 	if len(p.Fixes) > 0 {
 		d.add(blockSection, p.t("monthly.section.fixes", nil))
 		for i, s := range p.Fixes {
-			d.put(block{kind: blockItem, mark: strconv.Itoa(i+1) + ".", text: s})
+			d.put(block{kind: blockItem, mark: strconv.Itoa(i+1) + ".", text: s.lines()})
 		}
 		if p.More != "" {
 			d.add(blockParagraph, p.More)
@@ -287,10 +372,19 @@ func (p *monthlyPaper) least() float64 {
 	return 0
 }
 
+// below says that the value of a point had better stand under it: the line comes
+// down to it and goes up again.
+func (p *monthlyPaper) below(i int) bool {
+	higher := func(j int) bool {
+		return j < 0 || j >= len(p.Line) || p.Line[j].Known && p.Line[j].Share > p.Line[i].Share
+	}
+	return higher(i-1) && higher(i+1) && p.Line[i].Share > p.least()
+}
+
 // chart draws the line as SVG. The table of its values stands beside it for
 // those who do not see it.
 func (p *monthlyPaper) chart() template.HTML {
-	const width, height, left, right, top, bottom = 720.0, 150.0, 52.0, 14.0, 18.0, 24.0
+	const width, height, left, right, top, bottom = 720.0, 150.0, 62.0, 28.0, 18.0, 30.0
 	low := p.least()
 	x := func(i int) float64 {
 		return left + (width-left-right)*float64(i)/float64(max(1, len(p.Line)-1))
@@ -316,8 +410,12 @@ func (p *monthlyPaper) chart() template.HTML {
 	}
 	for i, m := range p.Line {
 		if m.Known {
+			at := y(m.Share) - 8
+			if p.below(i) {
+				at = y(m.Share) + 15
+			}
 			fmt.Fprintf(&b, `<circle class="point" cx="%.1f" cy="%.1f" r="3.5"/><text class="value" x="%.1f" y="%.1f" text-anchor="middle">%s</text>`,
-				x(i), y(m.Share), x(i), y(m.Share)-8, template.HTMLEscapeString(m.Value))
+				x(i), y(m.Share), x(i), at, template.HTMLEscapeString(m.Value))
 		}
 	}
 	b.WriteString(`</svg>`)
