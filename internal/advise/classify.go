@@ -256,7 +256,7 @@ func (s *scene) provenForwarder(g *group) bool {
 	case g.most(sources.Named):
 		ok = passes || sources.Academic(g.ptrOrg) || slices.ContainsFunc(g.ptrs(10), named)
 		ok = ok || slices.ContainsFunc(g.spf.sorted(maxNames), named) && g.ptrOrg == g.foreign.top()
-	case g.asked == 0:
+	case g.asked == 0, g.most(sources.Nameless):
 		ok = slices.ContainsFunc(g.spf.sorted(maxNames), named)
 	}
 	if !ok {
@@ -420,6 +420,11 @@ func (s *scene) weighIdentity(g *group) {
 		// Patience makes no imitation ours: a person has to say so.
 		w.add(oursFrom-0.5-w.score, "why.imitation", explain.Args{"domain": foreign})
 	}
+	if len(w.items) == 0 && g.asked == 0 {
+		w.add(0, "why.name-not-known", nil)
+	} else if len(w.items) == 0 {
+		w.add(0, "why.signature-missing", nil)
+	}
 	limit := spoofIdentity
 	if bare {
 		limit = spoofBare
@@ -547,7 +552,7 @@ func looksLike(domain, ours string) bool {
 	if domain == ours || len(b) < 4 {
 		return false
 	}
-	if slices.Contains(strings.Split(a, "-"), b) {
+	if strings.Contains("-"+a+"-", "-"+b+"-") && a != b {
 		return true
 	}
 	if a == b || len(a)-len(b) > 1 || len(b)-len(a) > 1 {
@@ -602,7 +607,10 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		w.add(0.5, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
 	case p.period >= 5 && p.occasions >= 3 && (p.natural() || p.occasions >= 12):
 		points := 4.0
-		if lone && s.scattered[g.headerFrom.top()] >= 10 {
+		switch {
+		case g.crowded >= 4:
+			points = 1 // its neighbours have it as well
+		case lone && s.scattered[g.headerFrom.top()] >= 10:
 			points = 2.5
 		}
 		w.add(points, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
@@ -624,7 +632,8 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		w.add(4, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 3.3:
 		w.add(3, "why.business-days", explain.Args{"active": int64(p.active)})
-	case p.span >= 30 && p.active*3 >= p.span && !p.waves && (!lone || s.scattered[g.headerFrom.top()] < 10):
+	case p.span >= 30 && p.active*3 >= p.span && !p.waves && g.crowded < 4 &&
+		(!lone || s.scattered[g.headerFrom.top()] < 10 && s.constant[g.headerFrom.top()] < 4):
 		points := 2.5
 		if g.most(sources.Numbered) {
 			points = 1 // a rented server is steady as long as the rent is paid
@@ -644,7 +653,7 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		w.add(1.5, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 2.3 && p.active >= 6 && p.span >= 10 && !lone && !g.most(sources.Numbered):
 		w.add(1.5, "why.business-days", explain.Args{"active": int64(p.active)})
-	case p.occasions >= 3 && p.span >= 40 && !bare && !p.waves && !g.most(sources.Numbered):
+	case p.occasions >= 3 && p.span >= 40 && !bare && !g.most(sources.Numbered) && (!p.waves || g.ptrOrg != "" && g.ptrOrg == g.foreign.top() && g.crowded < 3):
 		w.add(1.5, "why.comes-back", explain.Args{"times": int64(p.occasions), "span": int64(p.span)})
 	}
 	if lone && business >= 4 && p.active >= 15 {

@@ -116,6 +116,8 @@ func (s *scene) weighCrowd(g *group, w *weigh) {
 	own := g.ptrOrg != "" && g.ptrOrg == g.foreign.top()
 	args := explain.Args{"domains": int64(g.crowded)}
 	switch n := g.crowded; {
+	case n >= 6:
+		w.suspect(-9, "why.crowded-network", args)
 	case n >= 4:
 		w.suspect(-7, "why.crowded-network", args)
 	case n == 3:

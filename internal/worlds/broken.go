@@ -20,6 +20,11 @@ var brokenShapes = [...]shape{
 	{"broken/strict", 1, (*builder).addStrict},
 	{"broken/isp-relay", 1, (*builder).addISPRelay},
 
+	{"broken/own-forgotten", 2, (*builder).addOwnForgotten},
+	{"broken/own-ipv6", 1, (*builder).addOwnIPv6},
+
+	{"broken/vendor-our-envelope", 3, (*builder).addOurEnvelope},
+	{"broken/vendor-half", 2, (*builder).addHalf},
 	{"broken/vendor-weekly", 4, (*builder).addWeekly},
 	{"broken/vendor-monthly", 5, (*builder).addMonthly},
 	{"broken/vendor-quarterly", 1, (*builder).addQuarterly},
@@ -225,6 +230,24 @@ func (b *builder) addStrict(name string) {
 	from := b.sub()
 	addrs := b.pool(1+b.r.IntN(3), b.honest("out%d."+v))
 	b.fails(name, addrs, b.office(b.part()), 0, mail{from: from, envelope: "b." + v, spf: "pass"}.signed(b.domain, "esp1"))
+}
+
+// addOwnForgotten adds one of our servers of many that stands elsewhere, does
+// not sign and is in no record.
+func (b *builder) addOwnForgotten(name string) {
+	if len(b.own) == 0 {
+		return
+	}
+	addrs := b.pool(1, b.honest("mail7%d."+b.domain))
+	b.fails(name, addrs, pick(b, b.office(b.scale*0.3), b.daily(b.scale*0.2)), 0, mail{from: b.domain, envelope: b.domain, spf: pick(b, "fail", "softfail")})
+}
+
+// addOwnIPv6 adds a server of ours that sends by IPv6 to those who have it, from
+// an address that our record does not allow; it does not sign.
+func (b *builder) addOwnIPv6(name string) {
+	a := b.addr6()
+	b.named(a, "mail6."+b.domain)
+	b.fails(name, []netip.Addr{a}, b.office(b.part()), 0, mail{from: b.domain, envelope: b.domain, spf: "softfail"})
 }
 
 // addISPRelay adds people who send through their provider with our address.

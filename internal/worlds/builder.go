@@ -29,6 +29,7 @@ type builder struct {
 	// many zones that are handed around hold reverse names only.
 	forward  bool
 	unsigned bool // our main servers do not sign with DKIM
+	hosted   bool // our mail servers are a provider's
 	strict   bool // adkim=s, aspf=s
 	longSPF  bool // our SPF record needs more than ten look-ups (RFC 7208 §4.6.4)
 	holidays map[int]bool

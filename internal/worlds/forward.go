@@ -19,6 +19,8 @@ var forwardShapes = [...]shape{
 	{"forwarder/long-tail", 4, (*builder).addLongTail},
 	{"forwarder/ipv6", 1, (*builder).addForwardIPv6},
 	{"forwarder/small-company", 2, (*builder).addSmallCompany},
+	{"forwarder/list-all-broken", 2, (*builder).addListBroken},
+	{"forwarder/srs-hoster", 2, (*builder).addSRSHoster},
 	{"forwarder/breaking", 2, (*builder).addBreaking},
 }
 
@@ -186,6 +188,23 @@ func (b *builder) addSmallCompany(name string) {
 		envelope = org
 	}
 	b.forwards(forward{name: name, addrs: addrs, envelope: envelope, breaks: b.spread(0.01, 0.2), part: b.small() / 2})
+}
+
+// addListBroken adds a list that no signature survives and that no receiver
+// names as one; its mail keeps our signature.
+func (b *builder) addListBroken(name string) {
+	org := fmt.Sprintf("%s-gakkai%d.%s", pick(b, nameParts[:]...), b.r.IntN(100), pick(b, "jp", "or.jp", "org"))
+	lists := pick(b, "lists.", "ml.", "mailman.") + org
+	addrs := b.pool(1, b.honest(pick(b, "lists%d.", "ml%d.", "www%d.")+org))
+	b.forwards(forward{name: name, addrs: addrs, envelope: lists, breaks: 1, part: b.small()})
+}
+
+// addSRSHoster adds a hoster of web sites whose customers have their mail passed
+// on.
+func (b *builder) addSRSHoster(name string) {
+	hoster := fmt.Sprintf("%s%d.%s", pick(b, "rentalserver", "heterolab", "coreweb"), b.r.IntN(30), pick(b, "jp", "ne.jp", "net"))
+	addrs := b.pool(1+b.r.IntN(4), func(int, netip.Addr) string { return fmt.Sprintf("sv%d.%s", 100+b.r.IntN(900), hoster) })
+	b.forwards(forward{name: name, addrs: addrs, envelope: "srs." + hoster, breaks: b.spread(0.01, 0.1), part: b.small(), daily: b.chance(0.5)})
 }
 
 // addBreaking adds an old forwarder that breaks half of the signatures: it

@@ -86,11 +86,22 @@ func (b *builder) signer(from string) string {
 func (b *builder) addOwn(name string) {
 	s := b.source(name, Aligned)
 	host := pick(b, "mx%d.", "mail%d.", "smtp%d.", "out-%d.")
-	addrs := b.pool(1+b.r.IntN(4), func(i int, _ netip.Addr) string { return fmt.Sprintf(host, i+1) + b.domain })
+	hoster := fmt.Sprintf("%s-net%d.ne.jp", pick(b, nameParts[:]...), b.seed%97)
+	addrs := b.pool(1+b.r.IntN(4), func(i int, _ netip.Addr) string {
+		if b.hosted {
+			return fmt.Sprintf("mail%d.", i+1) + hoster
+		}
+		return fmt.Sprintf(host, i+1) + b.domain
+	})
 	b.own = append(b.own, addrs...)
-	b.spf = append(b.spf, network24(addrs[0]))
+	if b.hosted {
+		b.spf = append(b.spf, "include:spf."+hoster)
+		b.record(`spf.%s. TXT "v=spf1 %s -all"`, hoster, network24(addrs[0]))
+	} else {
+		b.spf = append(b.spf, network24(addrs[0]))
+	}
 	for i, a := range addrs {
-		if b.forward {
+		if b.forward || b.hosted {
 			continue
 		}
 		if b.chance(0.2) {

@@ -70,6 +70,9 @@ func newBuilder(seed uint64) *builder {
 	b.noise, b.nameless = r.Float64()*r.Float64(), 0.25*r.Float64()*r.Float64()
 	b.forward = b.chance(0.5)
 	b.unsigned = b.chance(0.06)
+	if b.hosted = b.chance(0.1); b.hosted && b.chance(0.4) {
+		b.unsigned = true
+	}
 	b.strict = b.chance(0.06)
 	b.longSPF = b.chance(0.05)
 	for range b.days / 25 {
@@ -155,17 +158,20 @@ func Make(seed uint64) *World {
 // Compose makes a world of the shapes named, in that order. Most shapes need
 // "aligned/own" before them. Names that begin with "condition/" set what holds
 // for the world as a whole: "condition/unsigned" (our servers do not sign),
-// "condition/strict" (strict alignment), "condition/long-spf",
-// "condition/forward" and "condition/no-forward" (whether honest names resolve
-// to their addresses). Unless named, the first three do not hold.
+// "condition/hosted" (they are a provider's), "condition/strict" (strict
+// alignment), "condition/long-spf", "condition/forward" and
+// "condition/no-forward" (whether honest names resolve to their addresses).
+// Unless named, the first four do not hold.
 func Compose(seed uint64, names ...string) (*World, error) {
 	b := newBuilder(seed)
 	b.kind = "company"
-	b.unsigned, b.strict, b.longSPF = false, false, false
+	b.unsigned, b.hosted, b.strict, b.longSPF = false, false, false, false
 	for _, n := range names {
 		switch n {
 		case "condition/unsigned":
 			b.unsigned = true
+		case "condition/hosted":
+			b.hosted = true
 		case "condition/strict":
 			b.strict = true
 		case "condition/long-spf":

@@ -3,6 +3,7 @@ package worlds
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -13,6 +14,11 @@ var spoofShapes = [...]shape{
 	{"spoof/botnet-forged-name", 2, (*builder).addForgedName},
 	{"spoof/botnet-forged-signature", 2, (*builder).addForgedSignature},
 	{"spoof/botnet-sub-domains", 2, (*builder).addSubdomains},
+	{"spoof/botnet-small", 3, (*builder).addBotnetSmall},
+	{"spoof/botnet-one-sub-domain", 2, (*builder).addOneSubdomain},
+	{"spoof/look-alike-patient", 1, (*builder).addLookalikePatient},
+	{"spoof/hacked-accounts-many", 2, (*builder).addHackedMany},
+	{"spoof/vendor-neighbour", 1, (*builder).addVendorNeighbour},
 	{"spoof/look-alike-rented", 4, (*builder).addLookalikeRented},
 	{"spoof/look-alike-named", 3, (*builder).addLookalikeNamed},
 	{"spoof/throw-away", 3, (*builder).addThrowaway},
@@ -143,6 +149,72 @@ func (b *builder) addSubdomains(name string) {
 		from := subs[b.r.IntN(len(subs))]
 		return mail{from: from, envelope: from, spf: "none"}
 	})
+}
+
+// addBotnetSmall adds a dozen lines of homes.
+func (b *builder) addBotnetSmall(name string) {
+	addrs := b.bots(4+b.r.IntN(12), 0.9)
+	b.spoofs(name, addrs, pick(b, b.waves(b.attack()/8), b.burst(b.attack()), b.daily(b.attack()/8)), always(b.bare(b.victim())))
+}
+
+// addOneSubdomain adds a botnet that uses one sub-domain only, as a rule one
+// that we use as well; its envelope sender is our domain.
+func (b *builder) addOneSubdomain(name string) {
+	from := pick(b, "mail.", "info.", "news.") + b.domain
+	var used []string
+	for n := range b.dnsNames {
+		if within(n, b.domain) && strings.Count(n, ".") == strings.Count(b.domain, ".")+1 {
+			used = append(used, n)
+		}
+	}
+	if slices.Sort(used); len(used) > 0 {
+		from = pick(b, used...)
+	}
+	k := mail{from: from, envelope: b.domain, spf: pick(b, "fail", "softfail")}
+	b.spoofs(name, b.bots(b.crowd(), 0.7), pick(b, b.waves(b.attack()), b.daily(b.attack()), b.office(b.attack())), always(k))
+}
+
+// addLookalikePatient adds a look-alike that sends every week for months, as a
+// newsletter does.
+func (b *builder) addLookalikePatient(name string) {
+	label, _, _ := strings.Cut(b.domain, ".")
+	look := pick(b, label+"-support", "login-"+label, "my-"+label) + "." + pick(b, "com", "net", "info")
+	addrs := b.pool(1+b.r.IntN(2), b.vps())
+	b.record(`%s. TXT "v=spf1 a mx %s -all"`, look, network24(addrs[0]))
+	s := b.spoofs(name, addrs, b.weekly(b.attack()), always(mail{from: b.domain, envelope: look, spf: "pass"}.signed(look, "mail")))
+	s.Also = []string{Unknown}
+}
+
+// addHackedMany adds mailboxes of many companies that were broken into: each
+// host is honest, signs, and sends our name for a day or two.
+func (b *builder) addHackedMany(name string) {
+	s := b.source(name, Spoof)
+	first, volume, from := max(0, b.lately()-15), b.attack(), b.victim()
+	for range 10 + b.r.IntN(40) {
+		org := fmt.Sprintf("%s-%s%d.%s", pick(b, nameParts[:]...), pick(b, "koumuten", "shokai", "seika", "kikaku"), b.r.IntN(1000), pick(b, "co.jp", "com", "jp", "de", "com.br"))
+		addrs := b.pool(1, b.honest(pick(b, "mail%d.", "smtp%d.", "mx%d.")+org))
+		k := mail{from: from, envelope: org, spf: "pass"}
+		if b.chance(0.6) {
+			k = k.signed(org, pick(b, "default", "mail", "s1"))
+		}
+		day := first + b.r.IntN(b.days-first)
+		for d := range 1 + b.r.IntN(2) {
+			b.send(s, day+d, addrs, volume/10, always(k))
+		}
+	}
+	s.Also = []string{Unknown} // each could be a mailing of one day
+}
+
+// addVendorNeighbour adds another customer of a vendor, of ours where there is
+// one, on a server of its own.
+func (b *builder) addVendorNeighbour(name string) {
+	v, d := b.vendor(), b.lookalike()
+	if len(b.vendors) > 0 {
+		v = b.vendors[0]
+	}
+	addrs := b.pool(1+b.r.IntN(3), b.honest("out9%d."+v))
+	s := b.spoofs(name, addrs, b.burst(b.attack()), always(mail{from: b.domain, envelope: "b." + d, spf: "pass"}.signed(d, "s1").signed(v, "v1")))
+	s.Also = []string{Unknown}
 }
 
 // lookalike makes a domain that borrows our name.

@@ -67,6 +67,35 @@ func (b *builder) addPausing(name string) {
 	b.vendorFails(name, 1+b.r.IntN(2), b.pausing(b.office(b.part())), 0)
 }
 
+// addOurEnvelope adds a vendor that uses our address as its envelope sender and
+// does not sign: only its hosts' names and its rhythm tell.
+func (b *builder) addOurEnvelope(name string) {
+	v := b.vendor()
+	addrs := b.pool(1+b.r.IntN(3), b.honest(pick(b, "smtp%d.", "out%d.", "batch%d.")+v))
+	from := b.domain
+	if b.chance(0.4) {
+		from = b.sub()
+	}
+	a := pick(b, b.office(b.part()), b.closed(b.part()), b.weekly(b.part()*4), b.daily(b.part()))
+	b.fails(name, addrs, a, 0, mail{from: from, envelope: from, spf: pick(b, "fail", "softfail")})
+}
+
+// addHalf adds a vendor that signs one kind of its mail for us and forgets the
+// other, on the same hosts.
+func (b *builder) addHalf(name string) {
+	v := b.vendor()
+	s := b.source(name, Broken)
+	addrs := b.pool(1+b.r.IntN(4), b.honest("out%d."+v))
+	k, part := b.vendorMail(v), 0.15+0.6*b.r.Float64()
+	good := k.signed(b.signer(k.from), "k1")
+	b.during(s, addrs, pick(b, b.office(b.part()), b.daily(b.part())), func() mail {
+		if b.chance(part) {
+			return k
+		}
+		return good
+	})
+}
+
 // addEvents adds a vendor for events: runs of a week or two, here and there,
 // always by the same names.
 func (b *builder) addEvents(name string) {
