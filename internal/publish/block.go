@@ -157,7 +157,7 @@ func textOfLines(s string) string {
 func (d *document) writeHTML(w io.Writer) error {
 	var b bytes.Buffer
 	esc := template.HTMLEscapeString
-	lines := func(s string) string { return strings.ReplaceAll(esc(textOfLines(s)), "\n", "<br>") }
+	lines := func(s string) string { return strings.ReplaceAll(esc(d.lang.Bound(textOfLines(s))), "\n", "<br>") }
 	fmt.Fprintf(&b, "<div class=\"letter\" lang=\"%s\">\n", d.lang)
 	open := ""
 	list := func(tag string) {

@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
+
+	"sekimori/internal/locale"
 )
 
 // columns is the width of plain text: a terminal's, and what a letter that is
@@ -16,7 +18,7 @@ const columns = 80
 // end where both scripts allow it (Unicode Standard Annex #14): at spaces, and
 // between East Asian characters unless one of them may not begin or end a
 // line. Japanese lines end after a particle or a comma where one is near enough
-// to the end. A name or an address is not broken at its hyphens and slashes; what is
+// to the end, and not between a number and its counter. A name or an address is not broken at its hyphens and slashes; what is
 // wider than a line by itself is broken between characters. A line end of the
 // text is kept. Measure is asked of ever longer pieces of one line and must
 // not be negative.
@@ -41,6 +43,13 @@ func Lines(text string, room float64, measure func(string) float64) []string {
 		var seg string
 		seg, rest, must, state = uniseg.FirstLineSegmentInString(rest, state)
 		for !must && rest != "" && (strings.HasSuffix(seg, "-") || strings.HasSuffix(seg, "/")) {
+			next, after, end, st := uniseg.FirstLineSegmentInString(rest, state)
+			if !fits(seg + next) {
+				break
+			}
+			seg, rest, must, state = seg+next, after, end, st
+		}
+		for !must && strings.HasSuffix(seg, " ") && locale.Counts(strings.TrimRight(seg, " "), rest) {
 			next, after, end, st := uniseg.FirstLineSegmentInString(rest, state)
 			if !fits(seg + next) {
 				break

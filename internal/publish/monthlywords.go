@@ -336,7 +336,8 @@ func (p *monthlyPaper) writeText(w io.Writer) error {
 // writeHTML writes the report as a piece of a page.
 func (p *monthlyPaper) writeHTML(w io.Writer) error {
 	t, err := template.New("monthly").Funcs(template.FuncMap{
-		"t":     func(code string) string { return p.t(code, nil) },
+		"t":     func(code string) string { return p.lang.Bound(p.t(code, nil)) },
+		"b":     p.lang.Bound,
 		"chart": p.chart,
 		"n":     func(i int) int { return i + 1 },
 		"named": func(code string) string { return p.t(code, explain.Args{"domain": p.f.Domain}) },

@@ -176,7 +176,7 @@ func eventLines(p *page, events []store.CaseEvent) []eventLine {
 				e.From = p.text("webwork.department.gone")
 			}
 		}
-		out = append(out, eventLine{CaseEvent: e, When: p.at(e.At), Who: e.By, Text: p.Lang.Step(repair.Said(e)), Note: repair.Text(e)})
+		out = append(out, eventLine{CaseEvent: e, When: p.at(e.At), Who: e.By, Text: p.Lang.Bound(p.Lang.Step(repair.Said(e))), Note: repair.Text(e)})
 	}
 	return out
 }

@@ -120,7 +120,7 @@ func climbOf(p *page, name string, a *advise.Advice, days int) *climb {
 	if l.Coverage.Reporters > 0 {
 		v := &coverageView{Coverage: l.Coverage, Text: p.text("webwork.coverage.reporters", "n", l.Coverage.Reporters, "share", l.Coverage.Largest)}
 		if l.Coverage.Sent > 0 {
-			v.Text = p.text("webwork.coverage.share", "share", l.Coverage.Share, "seen", l.Coverage.Seen, "sent", l.Coverage.Sent, "n", l.Coverage.Reporters)
+			v.Text = p.text("webwork.coverage.share", "share", l.Coverage.Share, "seen", l.Coverage.Seen, "sent", l.Coverage.Sent, "n", l.Coverage.Reporters, "since", dayOf(p.Lang, l.Coverage.Since))
 		}
 		c.Coverage = v
 	}

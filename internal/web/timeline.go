@@ -97,7 +97,7 @@ func (s *server) timeline(w http.ResponseWriter, r *http.Request, p *page) error
 }
 
 func (s *server) entryOf(p *page, name string, e watch.Entry) timelineEntry {
-	l := timelineEntry{Entry: e, When: p.at(e.At), Day: e.At.UTC().Format("2006-01-02"), Text: p.Lang.Step(e.Step), Icon: "other"}
+	l := timelineEntry{Entry: e, When: p.at(e.At), Day: e.At.UTC().Format("2006-01-02"), Text: p.Lang.Bound(p.Lang.Step(e.Step)), Icon: "other"}
 	if !e.Until.IsZero() && e.Until.Sub(e.At) > 24*time.Hour {
 		l.Until = e.Until.UTC().Add(-time.Second).Format("2006-01-02")
 	}

@@ -15,7 +15,7 @@ import (
 func words(l locale.Lang, a *assets) template.FuncMap {
 	return template.FuncMap{
 		"t":        func(code string, args ...any) string { return textOf(l, code, args...) },
-		"step":     func(s explain.Step) string { return l.Step(s) },
+		"step":     func(s explain.Step) string { return l.Bound(l.Step(s)) },
 		"num":      func(n any) string { return l.Text("web.number", explain.Args{"n": n}) },
 		"share":    func(part, whole uint64) string { return shareOf(l, part, whole) },
 		"chance":   chanceOf,
@@ -50,13 +50,13 @@ func soft(s string) template.HTML {
 // textOf returns the sentence of a code; args are name and value in turn.
 func textOf(l locale.Lang, code string, args ...any) string {
 	if len(args) == 0 {
-		return l.Text(code, nil)
+		return l.Bound(l.Text(code, nil))
 	}
 	m := make(explain.Args, len(args)/2)
 	for i := 0; i+1 < len(args); i += 2 {
 		m[fmt.Sprint(args[i])] = args[i+1]
 	}
-	return l.Text(code, m)
+	return l.Bound(l.Text(code, m))
 }
 
 // shareOf writes a part of a whole in percent, a dash where there is no whole.
@@ -85,7 +85,7 @@ func daysOf(first, last any) template.HTML {
 	if a == b {
 		return template.HTML("<span class=\"whole\">" + a + "</span>")
 	}
-	return template.HTML("<span class=\"whole\">" + a + " –</span> <span class=\"whole\">" + b + "</span>")
+	return template.HTML("<span><span class=\"whole\">" + a + " –</span> <span class=\"whole\">" + b + "</span></span>")
 }
 
 // dayOf writes a day out for a sentence.
