@@ -72,6 +72,7 @@ func newAdvise(e *Env) *cobra.Command {
 				err = writeJSON(e.Out, a)
 			} else {
 				e.printAdvice(a, name)
+				err = e.reported(cmd.Context(), st, item{name: name})
 			}
 			if err == nil && a.Verdict != advise.Ready {
 				return statusError{status: StatusNegative}

@@ -148,7 +148,7 @@ func newRoot(e *Env) *cobra.Command {
 	root.SetVersionTemplate("sekimori {{.Version}}\n")
 	root.SetUsageFunc(usage(e))
 	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, cmd.CommandPath()} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{flagError(err), cmd.CommandPath()} })
 	root.AddCommand(newImport(e), newAdvise(e), newServe(e), newVerify(e), newCheck(e), newSurvey(e), newReport(e), newGateway(e), newBenchMilter(e),
 		newSource(e), newDepartment(e), newFix(e), newTimeline(e), newWatch(e), newInventory(e), newMonthly(e))
 	root.InitDefaultHelpCmd()
@@ -163,15 +163,7 @@ func newRoot(e *Env) *cobra.Command {
 		if f := c.Flags().Lookup("help"); f != nil {
 			f.Usage = e.text("cli.flag.help", nil)
 		}
-		if c.Args != nil {
-			check := c.Args
-			c.Args = func(cmd *cobra.Command, args []string) error {
-				if err := check(cmd, args); err != nil {
-					return usageError{err, cmd.CommandPath()}
-				}
-				return nil
-			}
-		}
+		checkArgs(c)
 	}
 	root.InitDefaultHelpFlag()
 	root.Flags().Lookup("help").Usage = e.text("cli.flag.help", nil)

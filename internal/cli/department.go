@@ -281,6 +281,9 @@ func newDepartmentAssign(e *Env) *cobra.Command {
 				what = a.Subdomain
 			}
 			if source != "" {
+				if err := e.reported(cmd.Context(), st, it); err != nil {
+					return err
+				}
 				s, err := w.find(cmd.Context(), st, source)
 				if err != nil {
 					return usage(err)
@@ -393,7 +396,7 @@ func newDepartmentRevoke(e *Env) *cobra.Command {
 				n++
 			}
 			if n == 0 && len(args) == 2 {
-				return usageError{fmt.Errorf("%s has no link %s that is good", quote(d.Name), quote(args[1])), cmd.CommandPath()}
+				return usageError{fmt.Errorf("%s has no link %s that is good: \"sekimori department list --json\" lists them with their numbers", quote(d.Name), quote(args[1])), cmd.CommandPath()}
 			}
 			wrap(e.Out, e.width(), "", e.text("workverb.department.revoked", explain.Args{"name": d.Name, "n": int64(n)}))
 			return nil

@@ -73,7 +73,9 @@ func caseError(cmd *cobra.Command, id int64, err error) error {
 		return nil
 	case errors.Is(err, store.ErrNotFound):
 		return usageError{fmt.Errorf("there is no case %d: \"sekimori fix list\" lists them", id), cmd.CommandPath()}
-	case errors.Is(err, repair.ErrState), errors.Is(err, repair.ErrNote):
+	case errors.Is(err, repair.ErrNote):
+		return usageError{fmt.Errorf("%w: give it with --note", err), cmd.CommandPath()}
+	case errors.Is(err, repair.ErrState):
 		return usageError{err, cmd.CommandPath()}
 	case errors.Is(err, repair.ErrChanged):
 		return temporary(err)
@@ -100,6 +102,9 @@ func newFixOpen(e *Env) *cobra.Command {
 			return usageError{it.err, cmd.CommandPath()}
 		}
 		return w.with(ctx, func(st *store.Store, advisor *advise.Advisor, m *repair.Manager) error {
+			if err := e.reported(ctx, st, it); err != nil {
+				return err
+			}
 			var done repair.Changes
 			if len(args) == 2 {
 				s, err := (&sourceWork{e, w.names, w.known, it.name}).find(ctx, st, args[1])

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -263,11 +264,20 @@ func (p *paper) write(e *Env, f func(io.Writer, locale.Lang, publish.Format) err
 		_, err := e.Out.Write(b.Bytes())
 		return err
 	}
-	return writeWhole(e.path(*p.output), b.Bytes())
+	if err := writeWhole(e.path(*p.output), b.Bytes()); err != nil {
+		if p := (*fs.PathError)(nil); errors.As(err, &p) {
+			err = p.Err
+		}
+		return fmt.Errorf("--output %s: %w", quote(*p.output), err)
+	}
+	return nil
 }
 
 // writeWhole writes a file by way of another beside it.
 func writeWhole(path string, b []byte) error {
+	if i, err := os.Stat(path); err == nil && i.IsDir() {
+		return errors.New("this is a folder: name a file in it")
+	}
 	next := path + ".next"
 	if err := os.WriteFile(next, b, 0o666); err != nil {
 		return err

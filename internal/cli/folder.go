@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"sekimori/internal/handoff"
@@ -42,7 +44,7 @@ func (e *Env) withStoreOf(ctx context.Context, dir string, create bool, o store.
 			return e.own(dir, st, work)
 		}
 		if !errors.Is(err, store.ErrLocked) {
-			return err
+			return folderError(dir, err)
 		}
 		status, err := handoff.Call(ctx, dir, e.job(), handoff.Streams{In: e.stdin(), Out: e.Out, Err: e.Err})
 		switch {
@@ -61,6 +63,17 @@ func (e *Env) withStoreOf(ctx context.Context, dir string, create bool, o store.
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// folderError says what to do about a data folder that cannot be opened.
+func folderError(dir string, err error) error {
+	if i, serr := os.Stat(dir); serr == nil && !i.IsDir() {
+		return fmt.Errorf("--data: %s is a file: name a folder", dir)
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: run the command as the owner of the folder, or name another one with --data", err)
+	}
+	return err
 }
 
 // own works as the owner of the folder and closes it in the end, after the

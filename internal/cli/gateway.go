@@ -104,14 +104,7 @@ func (e *Env) asParent(cmd *cobra.Command) {
 	for _, c := range cmd.Commands() {
 		c.InitDefaultHelpFlag()
 		c.Flags().Lookup("help").Usage = e.text("cli.flag.help", nil)
-		if check := c.Args; check != nil {
-			c.Args = func(cmd *cobra.Command, args []string) error {
-				if err := check(cmd, args); err != nil {
-					return usageError{err, cmd.CommandPath()}
-				}
-				return nil
-			}
-		}
+		checkArgs(c)
 	}
 }
 

@@ -120,9 +120,12 @@ func (e *Env) loadNames(ctx context.Context, st *store.Store, it item, name stri
 	}
 	f, err := os.Open(e.path(name))
 	if err != nil {
-		return inventory.Summary{}, err
+		return inventory.Summary{}, fmt.Errorf("names: %w", err)
 	}
 	defer f.Close()
+	if i, err := f.Stat(); err == nil && i.IsDir() {
+		return inventory.Summary{}, fmt.Errorf("names: %s is a folder: give the path of a file", name)
+	}
 	return inventory.Load(ctx, st, it.name, name, f, e.now())
 }
 

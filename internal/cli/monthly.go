@@ -51,17 +51,16 @@ func newMonthly(e *Env) *cobra.Command {
 			return usage(err)
 		}
 		return w.with(ctx, func(st *store.Store, advisor *advise.Advisor, _ *repair.Manager) error {
+			if err := e.reported(ctx, st, it); err != nil {
+				return err
+			}
 			d, err := department(ctx, st, *of)
 			if err != nil {
 				return usage(err)
 			}
 			f, err := publish.MonthlySource{Store: st, Advisor: advisor, Now: e.now}.Figures(ctx, it.name, month, d.ID)
 			if errors.Is(err, publish.ErrNoMonth) {
-				code := "workverb.monthly.none"
-				if month == "" {
-					code = "workverb.monthly.none-at-all"
-				}
-				return statusError{StatusNegative, errors.New(e.text(code, explain.Args{"domain": it.name.Unicode(), "month": month}))}
+				return statusError{StatusNegative, errors.New(e.text("workverb.monthly.none", explain.Args{"domain": it.name.Unicode(), "month": month}))}
 			}
 			if err != nil {
 				return err

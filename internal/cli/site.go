@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sekimori/dns"
+	"sekimori/explain"
 	"sekimori/internal/advise"
 	"sekimori/internal/config"
 	"sekimori/internal/repair"
@@ -129,6 +131,27 @@ func classed(ctx context.Context, st *store.Store, advisor *advise.Advisor, it i
 	}
 	_, err := advisor.Answer(ctx, it.name, advise.Question{})
 	return err
+}
+
+// reported ends a verb that says something about a domain's reports where there
+// are none about it, and names those that there are: a name is easily mistyped.
+func (e *Env) reported(ctx context.Context, st *store.Store, it item) error {
+	if st.DomainVersion(it.name.String()) != 0 {
+		return nil
+	}
+	text := e.text("workverb.no-reports", explain.Args{"domain": it.name.Unicode()})
+	names, err := st.DomainNames(ctx)
+	if err != nil {
+		return err
+	}
+	const most = 5
+	if n := len(names); n > 0 {
+		if n > most {
+			names = append(names[:most], "…")
+		}
+		text += " " + e.text("workverb.no-reports.others", explain.Args{"domains": strings.Join(names, ", ")})
+	}
+	return statusError{StatusNegative, errors.New(text)}
 }
 
 // contact is who letters are from.

@@ -164,6 +164,9 @@ func newSourceList(e *Env) *cobra.Command {
 			if err != nil {
 				return usage(err)
 			}
+			if err := e.reported(cmd.Context(), st, it); err != nil {
+				return err
+			}
 			a, err := w.advice(cmd.Context(), st, advise.Question{Days: days, Department: d.ID})
 			if err != nil {
 				return err
@@ -347,6 +350,9 @@ func newSourceName(e *Env) *cobra.Command {
 func (w *sourceWork) say(cmd *cobra.Command, st *store.Store, word string, asJSON bool, edit func(*saidSource) (code string, err error), by string) error {
 	usage := func(err error) error { return usageError{err, cmd.CommandPath()} }
 	e := w.e
+	if err := e.reported(cmd.Context(), st, item{name: w.name}); err != nil {
+		return err
+	}
 	s, err := w.find(cmd.Context(), st, word)
 	if err != nil {
 		return usage(err)

@@ -94,7 +94,7 @@ func Read(file string) (Config, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return Default(), fmt.Errorf("%s: no such file: give the path of a configuration, or none at all for monitoring", file)
+			return Default(), fmt.Errorf("%s: no such file: give the path of a configuration, or none at all", file)
 		}
 		return Default(), err
 	}
