@@ -375,7 +375,7 @@ func (n *analysis) survey() {
 	s := &n.scene
 	s.direct, s.users = map[string]uint64{}, map[string]map[string]bool{}
 	s.networks, s.services = map[netip.Prefix]bool{}, map[string]bool{}
-	s.scattered, s.swarm, s.typical, s.large = map[string]int{}, map[string]float64{}, map[string]uint64{}, map[string]int{}
+	s.scattered, s.typical, s.large = map[string]int{}, map[string]uint64{}, map[string]int{}
 	s.forging, s.fifth = map[string]int{}, map[string]uint64{}
 	var direct, signed uint64
 	nets := map[string]map[netip.Prefix]bool{}

@@ -65,7 +65,6 @@ type scene struct {
 	taught    map[string]bool            // of services, those that are known by a person's word alone
 	scattered map[string]int             // author domain → networks that use it without any authentication
 	typical   map[string]uint64          // author domain → messages of a typical host among these
-	swarm     map[string]float64         // author domain → business value of all these together
 	exists    map[string]bool            // author domains looked up: whether the DNS has them
 	silent    bool                       // our SPF record allows nobody, and nothing ever passed
 	envelopes map[string]int             // envelope domain → hosts that use it most
@@ -74,10 +73,7 @@ type scene struct {
 	wasOrg    map[string]bool            // organisations that it included at any time
 	fleeting  int                        // domains that senders without a rhythm authenticate as
 	bareOrgs  map[string]int             // author domain → organisations whose hosts use it without authentication
-	regular   map[string]int             // author domain → hosts without name or authentication that keep a period
-	office    map[string]int             // author domain → hosts without name or authentication that keep office hours
-	weekly    map[string]int             // author domain → hosts without name or authentication that keep to a day of the week
-	constant  map[string]int             // author domain → hosts without name or authentication that send every day
+	kindred   map[kind]*kindred          // lone hosts of one author domain and one kind of name
 	series    map[string]int             // stem of their names → how many have it
 	large     map[string]int             // author domain → networks with a host without authentication that sends far more than a typical one
 	fifth     map[string]uint64          // author domain → messages of the host that is fifth among these, of as many networks
@@ -256,7 +252,7 @@ func (s *scene) provenForwarder(g *group) bool {
 	case g.most(sources.Named):
 		ok = passes || sources.Academic(g.ptrOrg) || slices.ContainsFunc(g.ptrs(10), named)
 		ok = ok || slices.ContainsFunc(g.spf.sorted(maxNames), named) && g.ptrOrg == g.foreign.top()
-	case g.asked == 0, g.most(sources.Nameless):
+	case g.asked == 0:
 		ok = slices.ContainsFunc(g.spf.sorted(maxNames), named)
 	}
 	if !ok {
@@ -412,8 +408,9 @@ func (s *scene) weighIdentity(g *group) {
 			w.add(2.5, "why.broken-signature", args)
 		}
 	}
-	if s.unsigned && !related && w.score >= oursFrom && g.pattern.period == 0 && g.ptrOrg != s.ours && s.mayForward(g) {
-		// Without signatures, mail of ours that others pass on looks like this.
+	list := g.ourSigFails*2 >= g.failing() && slices.ContainsFunc(g.spf.sorted(maxNames), sources.Lists)
+	if (s.unsigned || list) && !related && w.score >= oursFrom && g.pattern.period == 0 && g.ptrOrg != s.ours && s.mayForward(g) {
+		// Without signatures, or from a list that breaks them all, mail of ours that others pass on looks like this.
 		w.add(oursFrom-0.5-w.score, "why.may-be-forwarded", nil)
 	}
 	if foreign := g.foreign.top(); !related && w.score >= oursFrom && looksLike(foreign, s.ours) && !s.services[foreign] && !s.permitOrg[foreign] {
@@ -582,11 +579,11 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		}
 		return
 	}
-	business := p.business
+	business, like := p.business, s.like(g)
 	if top := g.headerFrom.top(); lone {
 		n := s.scattered[top]
 		switch {
-		case s.swarm[top] >= 3.3, n >= 10 && s.office[top] >= 6:
+		case like.business >= 3.3, n >= 10 && like.office >= 6:
 			business = 0 // the whole swarm keeps these hours, or a part of it
 		case n >= 10 && business < 3.3+math.Log(float64(n))/2:
 			business = math.Min(business, 2.9) // among so many, one does by chance
@@ -595,14 +592,14 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 	maybe := s.unsigned && s.mayForward(g)
 	crowd := float64(max(1, s.scattered[g.headerFrom.top()])) // so many could keep a rhythm by chance
 	switch {
-	case lone && p.natural() && p.weekday*crowd < 1e-3 && s.weekly[g.headerFrom.top()] < 3:
+	case lone && p.natural() && p.weekday*crowd < 1e-3 && like.weekly < 3:
 		points := 4.0
 		if p.weekday*crowd < 1e-6 {
 			points = 6
 		}
 		w.add(points, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
 	case p.period >= 5 && p.occasions >= 3 && lone && (!p.natural() ||
-		s.scattered[g.headerFrom.top()] >= 10 && (s.regular[g.headerFrom.top()] >= 6 || g.all.messages < 3*s.typical[g.headerFrom.top()])):
+		s.scattered[g.headerFrom.top()] >= 10 && (like.regular >= 6 || g.all.messages < 3*s.typical[g.headerFrom.top()])):
 		// Among many hosts that come and go, some are regular by chance.
 		w.add(0.5, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
 	case p.period >= 5 && p.occasions >= 3 && (p.natural() || p.occasions >= 12):
@@ -633,7 +630,7 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 	case business >= 3.3:
 		w.add(3, "why.business-days", explain.Args{"active": int64(p.active)})
 	case p.span >= 30 && p.active*3 >= p.span && !p.waves && g.crowded < 4 &&
-		(!lone || s.scattered[g.headerFrom.top()] < 10 && s.constant[g.headerFrom.top()] < 4):
+		(!lone || s.scattered[g.headerFrom.top()] < 10 && like.constant < 4):
 		points := 2.5
 		if g.most(sources.Numbered) {
 			points = 1 // a rented server is steady as long as the rent is paid
@@ -642,7 +639,7 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		if horizon >= 45 && int(g.first-s.begin) <= 7 && int(s.end-g.last) <= 7 && p.active*10 >= p.span*6 {
 			w.add(points*0.6, "why.all-along", explain.Args{"days": int64(horizon)})
 		}
-	case lone && p.constant() && !p.waves && s.constant[g.headerFrom.top()] < 3:
+	case lone && p.constant() && !p.waves && like.constant < 3:
 		// The others around it come and go.
 		w.add(2, "why.steady", explain.Args{"active": int64(p.active), "span": int64(p.span)})
 	case business >= 2.3 && p.active >= 6 && p.span >= 10 && !bare:
@@ -666,7 +663,8 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 	if len(g.hosts) >= 3 && lone && strings.HasPrefix(g.key, "bare:") && p.active >= 10 {
 		w.add(1.5, "why.one-network", explain.Args{"addresses": int64(len(g.hosts))})
 	}
-	if top := g.headerFrom.top(); lone && p.active >= 5 && g.all.messages > 5*s.typical[top] && s.large[top] < 5 && s.scattered[top] >= 10 {
+	if top := g.headerFrom.top(); lone && p.active >= 5 && s.scattered[top] >= 10 &&
+		(g.all.messages > 5*s.typical[top] && s.large[top] < 5 || like.towers(g)) {
 		points := 1.5
 		if p.span >= 30 && p.active*2 >= p.span {
 			points, g.notable = 3, true

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"sekimori/internal/sources"
 	"sekimori/internal/store"
 )
 
@@ -53,44 +54,89 @@ func (n *analysis) readDays() error {
 		return err
 	}
 	s := &n.scene
-	swarm := map[string]map[store.Day]count{}
-	s.office, s.regular = map[string]int{}, map[string]int{}
-	s.weekly, s.constant = map[string]int{}, map[string]int{}
+	s.kindred = map[kind]*kindred{}
 	for _, g := range list {
 		if g.days == nil {
 			continue
 		}
 		g.pattern = patternOf(g.days, s.begin, s.end)
-		top := g.headerFrom.top()
-		if !g.lone() || s.scattered[top] < 5 {
-			continue
-		}
-		if swarm[top] == nil {
-			swarm[top] = map[store.Day]count{}
-		}
-		if g.pattern.business >= 3.3 {
-			s.office[top]++
-		}
-		if g.pattern.period > 0 {
-			s.regular[top]++
-		}
-		if g.pattern.weekday < 1e-4 {
-			s.weekly[top]++
-		}
-		if g.pattern.constant() {
-			s.constant[top]++
-		}
-		for d := range g.days {
-			// One voice for each host and day: a busy host is not the swarm.
-			c := swarm[top][d]
-			c.messages++
-			swarm[top][d] = c
+		if k := g.like(); g.lone() && s.scattered[k.author] >= 5 {
+			if s.kindred[k] == nil {
+				s.kindred[k] = &kindred{days: map[store.Day]count{}}
+			}
+			s.kindred[k].add(g)
 		}
 	}
-	for name, days := range swarm {
-		s.swarm[name] = patternOf(days, s.begin, s.end).business
+	for _, k := range s.kindred {
+		slices.Sort(k.sizes)
+		if k.hosts >= 5 {
+			k.business = patternOf(k.days, s.begin, s.end).business
+		}
 	}
 	return nil
+}
+
+// kindred is the lone hosts that use one author domain and are of one kind. A
+// trait that many of them have tells nothing about one of them.
+type kindred struct {
+	hosts    int
+	office   int // that keep office hours
+	regular  int // that keep a period
+	weekly   int // that keep to a day of the week
+	constant int // that send every day
+	business float64
+	days     map[store.Day]count
+	sizes    []uint64 // messages of each, in order
+}
+
+// towers reports whether a group sends far more than most of its like, as few
+// others of these do.
+func (k kindred) towers(g *group) bool {
+	n := len(k.sizes)
+	return n >= 10 && g.all.messages > 5*k.sizes[n/2] && k.sizes[n-5] <= 5*k.sizes[n/2]
+}
+
+// kind tells kindred hosts from others: those with the names of rented servers
+// and fixed lines from what stands in homes, or may.
+type kind struct {
+	author string
+	fixed  bool
+}
+
+func (g *group) like() kind {
+	return kind{g.headerFrom.top(), g.hosts[0].kind == sources.Numbered}
+}
+
+// like returns the hosts that are like a group's.
+func (s *scene) like(g *group) kindred {
+	if k := s.kindred[g.like()]; k != nil {
+		return *k
+	}
+	return kindred{}
+}
+
+func (k *kindred) add(g *group) {
+	k.hosts++
+	k.sizes = append(k.sizes, g.all.messages)
+	p := g.pattern
+	if p.business >= 3.3 {
+		k.office++
+	}
+	if p.period > 0 {
+		k.regular++
+	}
+	if p.weekday < 1e-4 {
+		k.weekly++
+	}
+	if p.constant() {
+		k.constant++
+	}
+	for d := range g.days {
+		// One voice for each host and day: a busy host is not the swarm.
+		c := k.days[d]
+		c.messages++
+		k.days[d] = c
+	}
 }
 
 // readHistory reads the days of many addresses at once.
