@@ -44,7 +44,7 @@ func argsError(cmd *cobra.Command, args []string, err error) error {
 	want := strings.TrimSpace(cmd.CommandPath() + " " + line)
 	switch {
 	case len(args) < needed:
-		return fmt.Errorf("%s is missing: want %s", strings.TrimRight(places[len(args)], "…."), want)
+		return fmt.Errorf("%s is missing: want %s", strings.TrimRight(places[len(args)], "…"), want)
 	case len(args) > len(places):
 		return fmt.Errorf("%s is one argument too many: want %s", quote(args[len(places)]), want)
 	}

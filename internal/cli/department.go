@@ -321,7 +321,7 @@ func newDepartmentShare(e *Env) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 	}
 	data := dataFlag(cmd, e)
-	known := addSiteFlags(cmd, e)
+	known := addConfigFlag(cmd, e)
 	cmd.Flags().IntVar(&days, "days", 30, e.text("workverb.department.days", nil))
 	cmd.Flags().BoolVar(&asJSON, "json", false, e.text("cli.flag.json", nil))
 	by := byFlag(cmd, e)

@@ -46,10 +46,16 @@ type siteFlags struct {
 }
 
 func addSiteFlags(cmd *cobra.Command, e *Env) *siteFlags {
+	f := addConfigFlag(cmd, e)
+	addKnowledgeFlags(cmd, e, f)
+	return f
+}
+
+// addConfigFlag adds --config.
+func addConfigFlag(cmd *cobra.Command, e *Env) *siteFlags {
 	f := &siteFlags{}
 	cmd.Flags().StringVar(&f.config, "config", "", e.text("workverb.flag.config", nil))
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
-	addKnowledgeFlags(cmd, e, f)
 	return f
 }
 

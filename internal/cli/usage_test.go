@@ -4,11 +4,13 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/rivo/uniseg"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"sekimori/internal/locale"
 )
@@ -27,6 +29,11 @@ func TestUsageWidth(t *testing.T) {
 			if c.HasAvailableLocalFlags() && !strings.Contains(text, "--help ") {
 				t.Errorf("%v: %s: no flags in\n%s", lang, c.CommandPath(), text)
 			}
+			c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+				if value, _ := pflag.UnquoteUsage(f); slices.Contains([]string{"string", "strings", "int", "float"}, value) && !f.Hidden {
+					t.Errorf("%v: %s: --%s takes a %s: give its value a name", lang, c.CommandPath(), f.Name, value)
+				}
+			})
 			for _, sub := range c.Commands() {
 				if sub.Name() != "completion" { // cobra's
 					walk(sub)

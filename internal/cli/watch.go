@@ -72,7 +72,7 @@ func (s *site) watcher(e *Env, st *store.Store, resolver dns.Resolver, manager *
 func newWatch(e *Env) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "watch [DOMAIN...]",
+		Use:     "watch [DOMAIN…]",
 		Short:   e.text("workverb.watch.short", nil),
 		Long:    e.prose("workverb.watch.long"),
 		Example: "  sekimori watch\n  sekimori watch example.jp\n  sekimori watch --config /etc/sekimori/sekimori.yaml --json",
