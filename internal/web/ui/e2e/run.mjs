@@ -209,6 +209,8 @@ async function visit(lang, theme, width) {
     check((await page.locator("html").getAttribute("lang")) === lang, `${where}: language`);
     await drawn(page, where);
     await fits(page, where);
+    const unsaid = (await page.locator("html").innerText()).match(/⟦[^⟧]*⟧/);
+    check(!unsaid, `${where}: nothing says ${unsaid?.[0]}`);
     if (shots) await page.screenshot({ path: join(shots, `${p.name}-${lang}-${theme}-${width}.png`), fullPage: true });
     await audit(page, where);
     if (width === 1280) {
