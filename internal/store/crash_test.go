@@ -152,6 +152,28 @@ func totals(t testing.TB, s *Store) string {
 	return out.String()
 }
 
+// damaged lists the reports whose records are not all there.
+func damaged(t testing.TB, s *Store) string {
+	t.Helper()
+	rows, err := s.conn.QueryContext(context.Background(), `SELECT coalesce(p.seq, r.seq), coalesce(p.domain, ''), coalesce(p.rows, 0), coalesce(r.n, 0), coalesce(p.messages, 0)::BIGINT, coalesce(r.m, 0)::BIGINT, coalesce(r.first, 0), coalesce(r.last, 0)
+		FROM report p FULL JOIN (SELECT seq, count(*) AS n, sum(n) AS m, min(rowid) AS first, max(rowid) AS last FROM record GROUP BY seq) r ON r.seq = p.seq
+		WHERE p.rows IS DISTINCT FROM r.n OR p.messages IS DISTINCT FROM r.m ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var out strings.Builder
+	for rows.Next() {
+		var seq, want, have, messages, counted, first, last int64
+		var domain string
+		if err := rows.Scan(&seq, &domain, &want, &have, &messages, &counted, &first, &last); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&out, "report %d of %s: %d rows of %d, %d messages of %d, in table rows %d to %d; ", seq, domain, have, want, counted, messages, first, last)
+	}
+	return out.String()
+}
+
 // TestKill9 kills an import at random moments, runs it again, and wants what
 // an undisturbed one gives: no report lost, none twice, none in part.
 func TestKill9(t *testing.T) {
@@ -185,8 +207,8 @@ func TestKill9(t *testing.T) {
 	moments := map[string]int{}
 	for i := range kills {
 		dir := t.TempDir()
-		rounds := 1 + r.IntN(3) // some are killed more than once
-		for range rounds {
+		var at []string
+		for range 1 + r.IntN(3) { // some are killed more than once
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), "STORE_TEST_IMPORT="+dir)
 			out, err := cmd.StdoutPipe()
@@ -196,14 +218,15 @@ func TestKill9(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			at := phases[r.IntN(len(phases)-1)]
+			phase := phases[r.IntN(len(phases)-1)]
+			at = append(at, phase)
 			lines := bufio.NewScanner(out)
-			for lines.Scan() && lines.Text() != at {
+			for lines.Scan() && lines.Text() != phase {
 				if strings.HasPrefix(lines.Text(), "error") {
 					t.Fatalf("kill %d: %s", i, lines.Text())
 				}
 			}
-			time.Sleep(time.Duration(r.Int64N(int64(took[at]))))
+			time.Sleep(time.Duration(r.Int64N(int64(took[phase]))))
 			cmd.Process.Kill()
 			cmd.Wait()
 		}
@@ -228,7 +251,7 @@ func TestKill9(t *testing.T) {
 			moments["after everything"]++
 		}
 		if got := totals(t, s); got != want {
-			t.Errorf("kill %d (%d reports were there):\n%s\nwant\n%s", i, resumed, got, want)
+			t.Errorf("kill %d (at %s; %d reports were there):\n%s\nwant\n%s\ndamaged: %s\nasked again:\n%s", i, at, resumed, got, want, damaged(t, s), totals(t, s))
 		}
 		for _, seq := range []int64{1, s.DataVersion()} {
 			if x, _, err := s.Raw(context.Background(), seq); err != nil {
