@@ -585,6 +585,8 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		switch {
 		case like.business >= 3.3, n >= 10 && like.office >= 6:
 			business = 0 // the whole swarm keeps these hours, or a part of it
+		case n >= 10 && business < 3.3+math.Log(float64(n))/2 && like.quieter >= max(4, like.hosts/10):
+			business = 0
 		case n >= 10 && business < 3.3+math.Log(float64(n))/2:
 			business = math.Min(business, 2.9) // among so many, one does by chance
 		}
@@ -599,7 +601,7 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		}
 		w.add(points, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
 	case p.period >= 5 && p.occasions >= 3 && lone && (!p.natural() ||
-		s.scattered[g.headerFrom.top()] >= 10 && (like.regular >= 6 || g.all.messages < 3*s.typical[g.headerFrom.top()])):
+		s.scattered[g.headerFrom.top()] >= 5 && (like.regular >= 6 || g.all.messages < 3*s.typical[g.headerFrom.top()])):
 		// Among many hosts that come and go, some are regular by chance.
 		w.add(0.5, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
 	case p.period >= 5 && p.occasions >= 3 && (p.natural() || p.occasions >= 12):
@@ -629,8 +631,7 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		w.add(4, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 3.3:
 		w.add(3, "why.business-days", explain.Args{"active": int64(p.active)})
-	case p.span >= 30 && p.active*3 >= p.span && !p.waves && g.crowded < 4 &&
-		(!lone || s.scattered[g.headerFrom.top()] < 10 && like.constant < 4):
+	case p.steady() && g.crowded < 4 && (!lone || s.scattered[g.headerFrom.top()] < 10 && like.steady < 4):
 		points := 2.5
 		if g.most(sources.Numbered) {
 			points = 1 // a rented server is steady as long as the rent is paid
@@ -768,7 +769,7 @@ func (s *scene) mayForward(g *group) bool {
 			direct += d
 		}
 	}
-	return shared*10 >= g.all.messages*9 && g.all.messages*20 <= direct && !g.most(sources.Consumer) && !g.most(sources.Numbered)
+	return shared*10 >= g.all.messages*9 && g.all.messages*10 <= direct && !g.most(sources.Consumer) && !g.most(sources.Numbered)
 }
 
 // permitted reports whether our SPF records allow most of the group's hosts now.

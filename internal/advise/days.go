@@ -81,8 +81,10 @@ func (n *analysis) readDays() error {
 type kindred struct {
 	hosts    int
 	office   int // that keep office hours
+	quieter  int // that are somewhat quieter at weekends
 	regular  int // that keep a period
 	weekly   int // that keep to a day of the week
+	steady   int // that send on many days
 	constant int // that send every day
 	business float64
 	days     map[store.Day]count
@@ -122,11 +124,17 @@ func (k *kindred) add(g *group) {
 	if p.business >= 3.3 {
 		k.office++
 	}
+	if p.business >= 2.3 {
+		k.quieter++
+	}
 	if p.period > 0 {
 		k.regular++
 	}
 	if p.weekday < 1e-4 {
 		k.weekly++
+	}
+	if p.steady() {
+		k.steady++
 	}
 	if p.constant() {
 		k.constant++

@@ -266,6 +266,10 @@ func oneWeekday(starts []store.Day) float64 {
 	return min(1, 7*tail)
 }
 
+// steady reports whether a source sent on a third of the days of a month and
+// more, and not in waves.
+func (p pattern) steady() bool { return p.span >= 30 && p.active*3 >= p.span && !p.waves }
+
 // constant reports whether a source sent on nearly every day of a month and more.
 func (p pattern) constant() bool { return p.span >= 30 && p.active*10 >= p.span*8 }
 

@@ -35,7 +35,6 @@ type forward struct {
 	override string
 	share    float64 // of messages of which the receiver may say so
 	part     float64 // of our scale
-	daily    bool
 	also     []string
 }
 
@@ -52,7 +51,7 @@ func (b *builder) forwards(f forward) {
 		volume = max(volume, 0.5)
 	}
 	a := b.office(volume)
-	if f.daily || b.kind == "shop" {
+	if b.kind == "shop" || b.kind == "isp" { // as our servers do
 		a = b.daily(volume)
 	}
 	b.during(s, f.addrs, a, func() mail {
@@ -117,7 +116,7 @@ func (b *builder) addMailbox(name string) {
 	org := fmt.Sprintf("%s%d.%s", pick(b, "yuubin", "mailbox", "posuto", "freemail"), b.r.IntN(100), pick(b, "example", "com", "jp"))
 	host := pick(b, "mail-q%d.", "mta%d.", "o%d.mx.", "fwd-%d.")
 	addrs := b.pool(10+b.r.IntN(20), func(i int, _ netip.Addr) string { return fmt.Sprintf(host, i) + org })
-	b.forwards(forward{name: name, addrs: addrs, envelope: org, breaks: b.spread(0.01, 0.08), part: 2 * b.small(), daily: true})
+	b.forwards(forward{name: name, addrs: addrs, envelope: org, breaks: b.spread(0.01, 0.08), part: 2 * b.small()})
 }
 
 // addSecurity adds the receivers' own gateways in the cloud, which rewrite
@@ -143,7 +142,7 @@ func (b *builder) addARC(name string) {
 func (b *builder) addAlumni(name string) {
 	org := fmt.Sprintf("alumni.%s", b.organisation())
 	addrs := b.pool(1, b.honest("alias%d."+org))
-	b.forwards(forward{name: name, addrs: addrs, breaks: 0.05, part: b.small() / 3, override: "forwarded", share: 0.5, daily: true})
+	b.forwards(forward{name: name, addrs: addrs, breaks: 0.05, part: b.small() / 3, override: "forwarded", share: 0.5})
 }
 
 // addUnnamed adds a forwarder of which only the address is known; the share of
@@ -204,7 +203,7 @@ func (b *builder) addListBroken(name string) {
 func (b *builder) addSRSHoster(name string) {
 	hoster := fmt.Sprintf("%s%d.%s", pick(b, "rentalserver", "heterolab", "coreweb"), b.r.IntN(30), pick(b, "jp", "ne.jp", "net"))
 	addrs := b.pool(1+b.r.IntN(4), func(int, netip.Addr) string { return fmt.Sprintf("sv%d.%s", 100+b.r.IntN(900), hoster) })
-	b.forwards(forward{name: name, addrs: addrs, envelope: "srs." + hoster, breaks: b.spread(0.01, 0.1), part: b.small(), daily: b.chance(0.5)})
+	b.forwards(forward{name: name, addrs: addrs, envelope: "srs." + hoster, breaks: b.spread(0.01, 0.1), part: b.small()})
 }
 
 // addBreaking adds an old forwarder that breaks half of the signatures: it
