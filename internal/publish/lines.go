@@ -106,10 +106,13 @@ func phraseEnd(line, next string, most float64, measure func(string) float64) in
 // particle, a usual ending of verbs, or a comma, and before what begins a word
 // or a bracket.
 func endsPhrase(before, after rune) bool {
-	if strings.ContainsRune("、。，．」』）", before) || strings.ContainsRune("「『（", after) && !strings.ContainsRune("「『（", before) {
-		return !strings.ContainsRune("、。，．」』）", after)
+	if strings.ContainsRune("、。，．」』）ー・", after) {
+		return false
 	}
-	return strings.ContainsRune("はがをにでともへのやてばらたるいく", before) && !unicode.Is(unicode.Hiragana, after) && !strings.ContainsRune("、。，．」』）ー・", after)
+	if strings.ContainsRune("、。，．", before) || strings.ContainsRune("「『（", after) && !strings.ContainsRune("「『（", before) {
+		return true
+	}
+	return strings.ContainsRune("はがをにでともへのやてばらたるいく」』）", before) && !unicode.Is(unicode.Hiragana, after)
 }
 
 // wide measures text in columns of a terminal: East Asian wide characters take
