@@ -179,7 +179,11 @@ func (e *Env) printInventory(inv *inventory.Inventory, name string, read []inven
 		fmt.Fprintln(w)
 		rows := make([][]string, 0, len(inv.Names))
 		for _, n := range inv.Names {
-			rows = append(rows, []string{e.text("workverb.inventory.state."+string(n.State), nil), n.Name, e.Lang.Uint(n.Messages), e.Lang.Uint(n.Failing), n.Policy, e.Lang.Int(int64(len(n.Advice)))})
+			records := "–"
+			if len(n.Advice) > 0 {
+				records = e.Lang.Int(int64(len(n.Advice)))
+			}
+			rows = append(rows, []string{e.text("workverb.inventory.state."+string(n.State), nil), n.Name, e.Lang.Uint(n.Messages), e.Lang.Uint(n.Failing), n.Policy, records})
 		}
 		h := func(code string) string { return e.text(code, nil) }
 		cols := []column{{head: h("workverb.head.state")}, {head: h("workverb.head.name"), grow: true}, {head: h("cli.sources.messages"), right: true},
