@@ -68,6 +68,7 @@ type scene struct {
 	exists    map[string]bool            // author domains looked up: whether the DNS has them
 	silent    bool                       // our SPF record allows nobody, and nothing ever passed
 	envelopes map[string]int             // envelope domain → hosts that use it most
+	hours     float64                    // business value of all mail that passes
 	unsigned  bool                       // most of what we send directly has no signature of ours
 	was       sources.PermitHistory      // what our SPF record allowed when, as far as it was watched
 	wasOrg    map[string]bool            // organisations that it included at any time
@@ -294,6 +295,9 @@ func (s *scene) forwarding(g *group) *weigh {
 	if signed == 0 && !s.unsigned && g.override == 0 && len(s.direct) > 0 {
 		w.add(-3, "why.signature-missing", nil)
 	}
+	if g.failing() >= 20 && g.dkimAligned > 0 && g.ourSigFails == 0 && g.override == 0 && len(g.foreign) > 0 {
+		w.add(-2, "why.signature-missing", nil) // from all that fails, and nothing broke one
+	}
 	if p := g.pattern; p.broke != 0 {
 		w.add(-4, "why.broke-on", explain.Args{"day": p.broke.String()})
 	} else if p.fixed != 0 {
@@ -384,7 +388,7 @@ func (s *scene) weighIdentity(g *group) {
 	if n := s.bareOrgs[g.headerFrom.top()]; n >= 8 && !related && g.unauthenticated() {
 		w.suspect(-2, "why.many-organisations", explain.Args{"organisations": int64(n)})
 	}
-	if direct := s.direct[g.headerFrom.top()]; lone && !related && direct > 0 && g.all.messages*10 > direct {
+	if direct := s.direct[g.headerFrom.top()]; lone && !related && direct > 0 && g.all.messages*10 > direct && s.scattered[g.headerFrom.top()] >= 3 {
 		w.add(-1, "why.much-for-a-stray", explain.Args{"share": float64(g.all.messages) / float64(direct)})
 	}
 	if lone && !related {
@@ -409,7 +413,9 @@ func (s *scene) weighIdentity(g *group) {
 		}
 	}
 	list := g.ourSigFails*2 >= g.failing() && slices.ContainsFunc(g.spf.sorted(maxNames), sources.Lists)
-	if (s.unsigned || list) && !related && w.score >= oursFrom && g.pattern.period == 0 && g.ptrOrg != s.ours && s.mayForward(g) {
+	// What others pass on comes when we send it.
+	apart := s.hours >= 4.5 && g.pattern.active >= 20 && g.pattern.business < 2
+	if (s.unsigned && !apart || list) && !related && w.score >= oursFrom && g.pattern.period == 0 && g.ptrOrg != s.ours && s.mayForward(g) {
 		// Without signatures, or from a list that breaks them all, mail of ours that others pass on looks like this.
 		w.add(oursFrom-0.5-w.score, "why.may-be-forwarded", nil)
 	}
@@ -601,7 +607,7 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		}
 		w.add(points, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
 	case p.period >= 5 && p.occasions >= 3 && lone && (!p.natural() ||
-		s.scattered[g.headerFrom.top()] >= 5 && (like.regular >= 6 || g.all.messages < 3*s.typical[g.headerFrom.top()])):
+		s.scattered[g.headerFrom.top()] >= 5 && (like.regular >= 6 || g.busiest() < 3*s.typical[g.headerFrom.top()])):
 		// Among many hosts that come and go, some are regular by chance.
 		w.add(0.5, "why.periodic", explain.Args{"days": int64(p.period), "times": int64(p.occasions)})
 	case p.period >= 5 && p.occasions >= 3 && (p.natural() || p.occasions >= 12):
@@ -633,19 +639,19 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		w.add(3, "why.business-days", explain.Args{"active": int64(p.active)})
 	case p.steady() && g.crowded < 4 && (!lone || s.scattered[g.headerFrom.top()] < 10 && like.steady < 4):
 		points := 2.5
-		if g.most(sources.Numbered) {
+		if g.most(sources.Numbered) || g.most(sources.Consumer) && like.hosts >= 3 {
 			points = 1 // a rented server is steady as long as the rent is paid
 		}
 		w.add(points, "why.steady", explain.Args{"active": int64(p.active), "span": int64(p.span)})
 		if horizon >= 45 && int(g.first-s.begin) <= 7 && int(s.end-g.last) <= 7 && p.active*10 >= p.span*6 {
 			w.add(points*0.6, "why.all-along", explain.Args{"days": int64(horizon)})
 		}
-	case lone && p.constant() && !p.waves && like.constant < 3:
+	case lone && p.constant() && !p.waves && like.constant < 3 && len(g.networks()) == 1:
 		// The others around it come and go.
 		w.add(2, "why.steady", explain.Args{"active": int64(p.active), "span": int64(p.span)})
 	case business >= 2.3 && p.active >= 6 && p.span >= 10 && !bare:
 		w.add(2, "why.business-days", explain.Args{"active": int64(p.active)})
-	case business >= 2.3 && p.active >= 6 && lone && g.all.messages > 3*s.typical[g.headerFrom.top()]:
+	case business >= 2.3 && p.active >= 6 && lone && g.busiest() > 3*s.typical[g.headerFrom.top()]:
 		w.add(2, "why.business-days", explain.Args{"active": int64(p.active)})
 	case business >= 2.5 && p.active >= 8 && lone:
 		w.add(1.5, "why.business-days", explain.Args{"active": int64(p.active)})
@@ -665,7 +671,7 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 		w.add(1.5, "why.one-network", explain.Args{"addresses": int64(len(g.hosts))})
 	}
 	if top := g.headerFrom.top(); lone && p.active >= 5 && s.scattered[top] >= 10 &&
-		(g.all.messages > 5*s.typical[top] && s.large[top] < 5 || like.towers(g)) {
+		(g.busiest() > 5*s.typical[top] && s.large[top] < 5 || like.towers(g)) {
 		points := 1.5
 		if p.span >= 30 && p.active*2 >= p.span {
 			points, g.notable = 3, true
@@ -699,12 +705,17 @@ func (s *scene) weighTime(g *group, w *weigh, bare, lone bool) {
 // foremost reports whether a group is among the few that send most of those
 // without authentication, far more than a typical one.
 func (s *scene) foremost(g *group) bool {
-	top := g.headerFrom.top()
+	top, most := g.headerFrom.top(), g.busiest()
+	return s.scattered[top] >= 10 && most > 5*s.typical[top] && most > 2*s.fifth[top]
+}
+
+// busiest is the messages of the busiest host.
+func (g *group) busiest() uint64 {
 	var most uint64
 	for _, h := range g.hosts {
 		most = max(most, h.all.messages)
 	}
-	return s.scattered[top] >= 10 && most > 5*s.typical[top] && most > 2*s.fifth[top]
+	return most
 }
 
 // weighAuthors weighs the author domains that a group uses.

@@ -55,12 +55,19 @@ func (n *analysis) readDays() error {
 	}
 	s := &n.scene
 	s.kindred = map[kind]*kindred{}
+	passing := map[store.Day]count{}
+	for _, d := range n.daily {
+		if d.Aligned > 0 {
+			passing[d.Day] = count{d.Aligned, 0}
+		}
+	}
+	s.hours = patternOf(passing, s.begin, s.end).business
 	for _, g := range list {
 		if g.days == nil {
 			continue
 		}
 		g.pattern = patternOf(g.days, s.begin, s.end)
-		if k := g.like(); g.lone() && s.scattered[k.author] >= 5 {
+		if k := g.like(); g.lone() && s.scattered[k.author] >= 3 {
 			if s.kindred[k] == nil {
 				s.kindred[k] = &kindred{days: map[store.Day]count{}}
 			}
