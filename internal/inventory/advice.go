@@ -22,8 +22,9 @@ func (v *view) advise(n *Name, f *fact) {
 	if n.State != Sends && n.Doubtful > 0 {
 		note("inventory.look-first", explain.Args{"messages": int64(min(n.Doubtful, 1<<62))})
 	}
-	if n.Name == v.root.String() || n.State != Silent && n.State != Receives {
-		return
+	root := n.Name == v.root.String()
+	if n.State != Silent && n.State != Receives || root && n.Messages == 0 {
+		return // of a domain that no report is about nobody knows whether it sends
 	}
 	add := func(name, kind, value, code, ref string) {
 		n.Advice = append(n.Advice, Record{Name: name, Type: kind, Value: value, Why: explain.Step{Code: code, Args: explain.Args{"name": n.Name}, Ref: ref}})
@@ -39,7 +40,11 @@ func (v *view) advise(n *Name, f *fact) {
 			note("inventory.spf-allows", explain.Args{"record": explain.Clip(f.SPF[0])})
 		}
 	}
-	if n.Policy != string(dmarc.Reject) && !slices.Contains(f.Silent, "TXT") && (v.rules != nil || len(f.DMARC) > 0 || v.from.known()) {
+	switch {
+	case n.Policy == string(dmarc.Reject):
+	case root: // whose record decides for the names below it, too
+		v.parked = n.Doubtful == 0
+	case !slices.Contains(f.Silent, "TXT") && (v.rules != nil || len(f.DMARC) > 0 || v.from.known()):
 		add("_dmarc."+n.Name, "TXT", v.reject(f), "inventory.why-dmarc", "RFC 9989 §4.7")
 	}
 	if n.State == Silent && !f.Alias && !f.NullMX && f.Address {
@@ -102,11 +107,12 @@ func (v *view) count(n *Name) {
 }
 
 // parent is the one record that closes all names without a record of their own:
-// np for those that do not exist, sp for those that do (RFC 9989 §4.7). It is
-// nil where nothing is left to close, where the domain's own record is not
+// np for those that do not exist, sp for those that do, and p for the domain
+// where it sends nothing itself (RFC 9989 §4.7). It is nil where nothing is left
+// to close, where the domain's own record is not
 // known, and where sub-domains inherit from a domain above.
 func (v *view) parent() *Parent {
-	if !v.from.known() || v.above() || v.covers == 0 || slices.Contains(v.from.Silent, "TXT") {
+	if !v.from.known() || v.above() || v.covers == 0 && !v.parked || slices.Contains(v.from.Silent, "TXT") {
 		return nil
 	}
 	r := v.own
@@ -122,17 +128,28 @@ func (v *view) parent() *Parent {
 		say("inventory.parent-none-yet", nil)
 	}
 	main, _, _ := r.Effective()
-	say("inventory.parent-covers", explain.Args{"count": v.covers})
+	if v.parked {
+		say("inventory.parent-parked", explain.Args{"name": v.root.String()})
+	}
+	if v.covers > 0 {
+		say("inventory.parent-covers", explain.Args{"count": v.covers})
+	}
 	// What p says already need not be said again.
-	if main == dmarc.Reject {
+	if v.parked {
+		r = r.With("p", string(dmarc.Reject)).Without("sp", "np", "t", "pct")
+	} else if main == dmarc.Reject {
 		r = r.Without("sp", "np")
 	} else {
 		r = r.With("sp", string(dmarc.Reject)).With("np", string(dmarc.Reject))
 	}
 	p.Record = Record{Name: "_dmarc." + v.root.String(), Type: "TXT", Value: r.String(), Why: explain.Step{Code: "inventory.why-parent", Ref: "RFC 9989 §4.7"}}
-	if _, _, np := r.Effective(); v.firstCount > 0 && v.own != nil && nonexistent(v.own) != dmarc.Reject && np == dmarc.Reject {
-		p.Now = &Record{Name: p.Record.Name, Type: "TXT", Value: v.own.With("np", string(dmarc.Reject)).String(),
-			Why: explain.Step{Code: "inventory.why-np", Ref: "RFC 9989 §4.7"}}
+	if _, _, np := r.Effective(); v.firstCount > 0 && v.own != nil && (v.parked || nonexistent(v.own) != dmarc.Reject) && np == dmarc.Reject {
+		now := v.own.With("np", string(dmarc.Reject))
+		if v.parked {
+			_, sub, _ := v.own.Effective()
+			now = now.With("p", string(dmarc.Reject)).With("sp", string(sub))
+		}
+		p.Now = &Record{Name: p.Record.Name, Type: "TXT", Value: now.String(), Why: explain.Step{Code: "inventory.why-np", Ref: "RFC 9989 §4.7"}}
 	}
 	if v.firstCount > 0 {
 		say("inventory.parent-first", explain.Args{"count": v.firstCount, "names": strings.Join(v.first, ", ")})

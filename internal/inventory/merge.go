@@ -20,6 +20,7 @@ type item struct {
 	mail    store.AuthorTotals
 	fact    store.NameFact
 	known   bool // there is a fact
+	root    bool // it is the domain itself
 }
 
 // legitimate counts the mail that somebody wanted to send: it passed, or is of
@@ -37,7 +38,7 @@ func (i *item) remainder() uint64 {
 // forged reports whether the name is known from forged mail alone. Anybody can
 // make such names up; they are not asked about.
 func (i *item) forged() bool {
-	return len(i.origins) == 1 && i.origins[0] == FromReports && i.legitimate() == 0 && i.mail.Unknown == 0
+	return !i.root && len(i.origins) == 1 && i.origins[0] == FromReports && i.legitimate() == 0 && i.mail.Unknown == 0
 }
 
 // merged yields every known name of a domain, the domain itself among them, in
@@ -77,7 +78,7 @@ func merged(ctx context.Context, c Config, name domain.Name, w store.Window, yie
 				next = candidate.name
 			}
 		}
-		it := item{name: next}
+		it := item{name: next, root: next == root}
 		rootDone = rootDone || next == root
 		if len(authors) > 0 && authors[0].Name == next {
 			it.mail = authors[0]

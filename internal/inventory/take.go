@@ -146,6 +146,7 @@ type view struct {
 	of    string        // whose record that is
 
 	covers     int64
+	parked     bool // the root sends nothing, and its policy is not yet reject
 	first      []string
 	firstCount int64
 }

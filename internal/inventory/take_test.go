@@ -377,3 +377,47 @@ func (s *countingStore) AuthorNames(ctx context.Context, domain string, w store.
 	s.n++
 	return s.Store.AuthorNames(ctx, domain, w, limit, f)
 }
+
+// TestParked: a domain that only spoofers use is listed all the same, with what
+// is to be published for it; names that they make up below it are not.
+func TestParked(t *testing.T) {
+	today := store.DayOf(now)
+	c := Config{Now: func() time.Time { return now }}
+	c.Resolver = parseZone(t, "_dmarc.city.example.jp. 60 IN TXT \"v=DMARC1; p=none; rua=mailto:d@city.example.jp\"\ncity.example.jp. 60 IN A 192.0.2.1\n")
+	name := mustName(t, "city.example.jp")
+	take := func(rows []mail, classes map[string]string) *Inventory {
+		t.Helper()
+		st := stored(t, []store.Day{today - 2, today - 1}, "none", rows, classes)
+		c.Store = st
+		if _, err := Ask(t.Context(), c, name); err != nil {
+			t.Fatal(err)
+		}
+		inv, err := Take(t.Context(), c, name, Query{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return inv
+	}
+	rows := []mail{{"city.example.jp", "203.0.113.1", 100, false}, {"x7q.city.example.jp", "203.0.113.1", 20, false}}
+	classes := map[string]string{"203.0.113.1": "spoof"}
+	inv := take(rows, classes)
+	if inv.Total != 1 || inv.Forged != 1 || len(inv.Names) != 1 || len(inv.Names[0].Advice) != 2 || inv.Names[0].Advice[0].Value != "v=spf1 -all" {
+		t.Errorf("%d names, %d forged: %+v", inv.Total, inv.Forged, inv.Names)
+	}
+	if p := inv.Parent; p == nil || p.Record.Value != "v=DMARC1; p=reject; rua=mailto:d@city.example.jp" || p.Now != nil {
+		t.Errorf("one record for all: %+v", p)
+	}
+
+	// A name below it sends, and does not pass yet: its policy stays as it is.
+	rows = append(rows, mail{"shop.city.example.jp", "192.0.2.8", 9, false})
+	classes["192.0.2.8"] = "broken"
+	if p := take(rows, classes).Parent; p == nil || p.Now == nil || p.FirstCount != 1 ||
+		p.Now.Value != "v=DMARC1; p=reject; sp=none; np=reject; rua=mailto:d@city.example.jp" {
+		t.Errorf("at once: %+v", p)
+	}
+
+	// Nobody knows what a domain sends that no report is about.
+	if inv := take(nil, nil); inv.Parent != nil || len(inv.Names) != 1 || len(inv.Names[0].Advice) != 0 {
+		t.Errorf("without reports: %+v, %+v", inv.Parent, inv.Names)
+	}
+}
