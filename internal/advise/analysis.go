@@ -1,11 +1,9 @@
 package advise
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"iter"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -375,17 +373,8 @@ func (n *analysis) survey() {
 	s := &n.scene
 	s.direct, s.users = map[string]uint64{}, map[string]map[string]bool{}
 	s.networks, s.services = map[netip.Prefix]bool{}, map[string]bool{}
-	s.scattered, s.typical, s.large = map[string]int{}, map[string]uint64{}, map[string]int{}
-	s.forging, s.fifth = map[string]int{}, map[string]uint64{}
 	var direct, signed uint64
-	nets := map[string]map[netip.Prefix]bool{}
-	mixed := map[string]bool{} // author domains of hosts that use others too
-	type sized struct {
-		net    netip.Prefix
-		n      uint64
-		forged bool
-	}
-	sizes := map[string][]sized{}
+	swarms := map[string]*swarm{}
 	s.envelopes = map[string]int{}
 	passing := uint64(0)
 	for _, g := range n.groups {
@@ -426,15 +415,13 @@ func (n *analysis) survey() {
 			}
 			if h.bare*2 >= h.all.messages && h.kind != sources.Named && h.addr.IsValid() {
 				top := h.headerFrom.top()
-				if nets[top] == nil && len(nets) >= maxSurvey {
+				if swarms[top] == nil && len(swarms) >= maxSurvey {
 					continue
 				}
-				if nets[top] == nil {
-					nets[top] = map[netip.Prefix]bool{}
+				if swarms[top] == nil {
+					swarms[top] = &swarm{networks: map[netip.Prefix]bool{}}
 				}
-				nets[top][network(h.addr)] = true
-				mixed[top] = mixed[top] || len(h.headerFrom) > 1
-				sizes[top] = append(sizes[top], sized{network(h.addr), h.all.messages, h.forged*3 >= h.all.messages})
+				swarms[top].add(h)
 			}
 		}
 		if g.passing()*2 > g.all.messages && g.ptrOrg != s.ours {
@@ -449,47 +436,7 @@ func (n *analysis) survey() {
 	}
 	s.unsigned = signed*2 < direct
 	s.silent = passing == 0 && s.permit.Found && !s.permit.Partial && len(s.permit.Prefixes) == 0 && len(s.permit.Domains) == 0
-	for name, set := range nets {
-		s.scattered[name] = len(set)
-		list := sizes[name]
-		slices.SortFunc(list, func(a, b sized) int { return cmp.Compare(a.n, b.n) })
-		s.typical[name] = list[len(list)/2].n
-		large, forging, most := map[netip.Prefix]bool{}, map[netip.Prefix]bool{}, map[netip.Prefix]bool{}
-		for _, x := range slices.Backward(list) {
-			if most[x.net] = true; len(most) == 5 && s.fifth[name] == 0 {
-				s.fifth[name] = x.n
-			}
-			if x.n > 5*s.typical[name] {
-				large[x.net] = true
-			}
-			if x.forged {
-				forging[x.net] = true
-			}
-		}
-		s.large[name], s.forging[name] = len(large), len(forging)
-	}
-	// Author domains made up by the dozen are one crowd.
-	var made, single []string
-	all := map[netip.Prefix]bool{}
-	for name, set := range nets {
-		switch {
-		case name == s.domain || s.direct[name] > 0 || s.exists[name] || len(set) >= 10:
-			continue
-		case !mixed[name] && len(set) == 1:
-			single = append(single, name)
-		default:
-			made = append(made, name)
-		}
-		maps.Copy(all, set)
-	}
-	if len(single)*4 > len(made) { // else the crowd's hosts use many names each, and these are others
-		made = append(made, single...)
-	}
-	if len(made) >= 8 {
-		for _, name := range made {
-			s.scattered[name] = max(s.scattered[name], len(all))
-		}
-	}
+	s.scatter(swarms)
 }
 
 // second looks again at groups that are unknown, now that it is known what the

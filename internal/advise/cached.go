@@ -14,7 +14,7 @@ import (
 
 // Version of the rules by which answers are worked out. A kept answer of
 // another version is stale.
-const rules = 3
+const rules = 4
 
 // keptAddresses is how many addresses a kept answer lists of a source.
 const keptAddresses = 20
