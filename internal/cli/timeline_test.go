@@ -11,7 +11,7 @@ import (
 )
 
 // writeWave writes six weeks of reports about city.example: its own server's
-// mail every day, some forged mail from rented hosts, and much of it on the two
+// mail every day, some forged mail from hosts everywhere, and much of it on the two
 // days from the 30th on.
 func writeWave(t *testing.T, dir string, begin time.Time) {
 	t.Helper()
@@ -34,7 +34,7 @@ func writeWave(t *testing.T, dir string, begin time.Time) {
 			hosts = 120
 		}
 		for h := range hosts {
-			row(fmt.Sprintf("198.51.%d.%d", 100+day%2, (day*7+h)%250), 5, "fail", "city.example")
+			row(fmt.Sprintf("%d.%d.%d.7", 60+(day*7+h)%100, (day*31+h*17)%250, (day+h)%250), 5, "fail", "city.example")
 		}
 		b.WriteString("</feedback>")
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.xml", day)), []byte(b.String()), 0o644); err != nil {
