@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -64,6 +66,10 @@ func newAdvise(e *Env) *cobra.Command {
 			q.Department = d.ID
 			advisor := s.advisor(st, resolver, names.mark(e), time.Now)
 			defer advisor.Close()
+			if !e.serving && os.Getenv("GOGC") == "" {
+				// A sixth faster on a large domain, for some 30 MB more.
+				defer debug.SetGCPercent(debug.SetGCPercent(200))
+			}
 			a, err := advisor.Answer(cmd.Context(), name, q)
 			if err != nil {
 				return err

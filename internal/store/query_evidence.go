@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -95,13 +96,11 @@ func (s *Store) evidence(ctx context.Context, domain string, w, inner Window, by
 	}
 	var at number
 	var addr netip.Addr
-	err = s.run(ctx, q, nil, func(r *sql.Rows) error {
-		var n number
-		var hash uint64
-		var row ordered
-		if err := r.Scan(&n.net, &n.host, &hash, &row.DKIMAligned, &row.SPFAligned, &row.Messages, &row.Inner, &row.FirstDay, &row.LastDay, &row.Reporters); err != nil {
-			return err
-		}
+	err = s.walk(ctx, q, func(v []driver.Value) error {
+		n := number{v[0].(uint64), v[1].(uint64)}
+		hash := v[2].(uint64)
+		row := ordered{SourceRow: SourceRow{DKIMAligned: v[3].(bool), SPFAligned: v[4].(bool), Messages: v[5].(uint64), Inner: v[6].(uint64),
+			FirstDay: Day(v[7].(int32)), LastDay: Day(v[8].(int32)), Reporters: int(v[9].(int32))}}
 		if n != at || len(same) == maxSame {
 			if err := flush(); err != nil {
 				return err

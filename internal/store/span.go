@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -122,6 +124,42 @@ func (s *Store) yield(ctx context.Context) {
 }
 
 const yieldMost = 100 * time.Millisecond
+
+// walk is run for many rows: f gets the values as the driver has them, for the
+// time of the call. To scan them into variables takes as long as all the rest.
+func (s *Store) walk(ctx context.Context, q string, f func([]driver.Value) error) error {
+	done, err := s.reading()
+	if err != nil {
+		return err
+	}
+	defer done()
+	conn, err := s.duck.Conn(ctx)
+	if err != nil {
+		return engineError(err)
+	}
+	defer conn.Close()
+	return conn.Raw(func(dc any) error {
+		rows, err := dc.(driver.QueryerContext).QueryContext(ctx, q, nil)
+		if err != nil {
+			return engineError(err)
+		}
+		defer rows.Close()
+		values := make([]driver.Value, len(rows.Columns()))
+		for n := 0; ; n++ {
+			if n%chunkRows == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err := rows.Next(values); err == io.EOF {
+				return nil
+			} else if err != nil {
+				return engineError(err)
+			}
+			if err := f(values); err != nil {
+				return err
+			}
+		}
+	})
+}
 
 // run runs a statement on a read connection and calls f for each row.
 func (s *Store) run(ctx context.Context, q string, args []any, f func(*sql.Rows) error) error {
