@@ -268,6 +268,82 @@ func TestKill9(t *testing.T) {
 	t.Log("killed", moments)
 }
 
+// TestTornCommit cuts the log of a large transaction off at its very end, where
+// a kill may cut it, as no test of random kills would soon do: nothing of the
+// transaction is there then, nor comes back when it is run again.
+func TestTornCommit(t *testing.T) {
+	const rows = 130_000 // more than a row group of DuckDB's
+	ctx := context.Background()
+	dir := t.TempDir()
+	log := func(dir string) string { return filepath.Join(dir, "reports.duckdb.wal") }
+	small := crashReports()[:30]
+	run := func(s *Store) {
+		t.Helper()
+		var in []*Incoming
+		for _, r := range small {
+			in = append(in, r.incoming())
+		}
+		if _, err := s.Put(ctx, in); err != nil {
+			t.Fatal(err)
+		}
+		large := crashLargeReport()
+		w, err := s.Begin(ctx, large.Report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < rows; i += crashLargeN {
+			if err := w.Append(testRows(i, min(crashLargeN, rows-i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.Commit(ctx, *large); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := openTest(t, dir)
+	run(s)
+	want := totals(t, s)
+	whole, err := os.Stat(log(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cut := range []int64{1, 8, 20, 40, 500, 2000} {
+		torn := t.TempDir()
+		if err := os.CopyFS(torn, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(log(torn), whole.Size()-cut); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // killed, and once more before it did anything
+			o, err := Open(ctx, torn, Options{})
+			if err != nil {
+				t.Fatalf("cut by %d: %v", cut, err)
+			}
+			if d := damaged(t, o); d != "" || o.DataVersion() != int64(len(small)) {
+				t.Errorf("cut by %d: %d reports; %s", cut, o.DataVersion(), d)
+			}
+			again := t.TempDir()
+			if err := os.CopyFS(again, os.DirFS(torn)); err != nil {
+				t.Fatal(err)
+			}
+			o.Close()
+			torn = again
+		}
+		o, err := Open(ctx, torn, Options{})
+		if err != nil {
+			t.Fatalf("cut by %d: %v", cut, err)
+		}
+		run(o)
+		if got := totals(t, o); got != want {
+			t.Errorf("cut by %d:\n%s\nwant\n%s", cut, got, want)
+		}
+		if err := o.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestKillMaking kills a process that makes a new data folder: the next one
 // finds a folder that it can open.
 func TestKillMaking(t *testing.T) {

@@ -91,11 +91,20 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	if s.state, err = openState(ctx, filepath.Join(s.dir, "state.sqlite")); err != nil {
 		return err
 	}
+	unclosed, err := left(filepath.Join(s.dir, "reports.duckdb"))
+	if err != nil {
+		return err
+	}
 	if s.duck, err = openDuck(ctx, s.dir, o); err != nil {
 		return err
 	}
 	if s.conn, err = s.duck.Conn(ctx); err != nil {
 		return engineError(err)
+	}
+	if unclosed {
+		if err := s.mendTorn(ctx); err != nil {
+			return err
+		}
 	}
 	err = s.conn.Raw(func(dc any) error {
 		s.native, err = nativeConn(dc)
