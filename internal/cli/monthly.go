@@ -16,6 +16,7 @@ import (
 	"sekimori/internal/publish"
 	"sekimori/internal/repair"
 	"sekimori/internal/store"
+	"sekimori/internal/watch"
 	"sekimori/internal/web/api"
 )
 
@@ -58,7 +59,11 @@ func newMonthly(e *Env) *cobra.Command {
 			if err != nil {
 				return usage(err)
 			}
-			f, err := publish.MonthlySource{Store: st, Advisor: advisor, Now: e.now}.Figures(ctx, it.name, month, d.ID)
+			watcher, err := watch.New(watch.Config{Store: st, Now: e.now})
+			if err != nil {
+				return err
+			}
+			f, err := publish.MonthlySource{Store: st, Timeline: watcher, Advisor: advisor, Now: e.now}.Figures(ctx, it.name, month, d.ID)
 			if errors.Is(err, publish.ErrNoMonth) {
 				return statusError{StatusNegative, errors.New(e.text("workverb.monthly.none", explain.Args{"domain": it.name.Unicode(), "month": month}))}
 			}

@@ -109,6 +109,6 @@ func (o *office) domain(ctx context.Context, a *advise.Advisor, name domain.Name
 
 // work is what pages and API show of it.
 func (o *office) work(st *store.Store, a *advise.Advisor) *api.Work {
-	month := monthlyDesk{publish.MonthlySource{Store: st, Advisor: keptAnswers{a}, Now: o.e.now}}
+	month := monthlyDesk{publish.MonthlySource{Store: st, Timeline: o.watcher, Advisor: keptAnswers{a}, Now: o.e.now}}
 	return &api.Work{Store: st, Repair: o.manager, Letter: publish.Letter, Timeline: o.watcher, Inventory: api.NewInventory(o.list, st, o.names), Monthly: month, Now: o.e.now}
 }

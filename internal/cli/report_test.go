@@ -43,6 +43,21 @@ func (l *letters) Data(r io.Reader) error {
 	return err
 }
 
+// mailbox is a mail server that takes everything, and where it listens.
+func mailbox(t *testing.T) (*letters, string) {
+	t.Helper()
+	mx := &letters{got: make(chan string, 10)}
+	srv := smtp.NewServer(mx)
+	srv.ErrorLog = log.New(io.Discard, "", 0)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Serve(l)
+	t.Cleanup(func() { srv.Close() })
+	return mx, l.Addr().String()
+}
+
 // TestReport looks at the reports about what a gateway has kept, and sends them.
 func TestReport(t *testing.T) {
 	dir := t.TempDir()
@@ -69,19 +84,11 @@ func TestReport(t *testing.T) {
 	}
 	defer kept.Close()
 
-	mx := &letters{got: make(chan string, 10)}
-	srv := smtp.NewServer(mx)
-	srv.ErrorLog = log.New(io.Discard, "", 0)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go srv.Serve(l)
-	defer srv.Close()
+	mx, address := mailbox(t)
 	site := func(smtp string) string {
 		return "reports:\n  organization: City of Example\n  email: dmarc-reports@city.example\n  smtp: " + smtp + "\n"
 	}
-	for name, text := range map[string]string{"zone": reportZone, "site.yaml": site(l.Addr().String()), "gone.yaml": site("127.0.0.1:1")} {
+	for name, text := range map[string]string{"zone": reportZone, "site.yaml": site(address), "gone.yaml": site("127.0.0.1:1")} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

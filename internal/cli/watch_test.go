@@ -3,34 +3,21 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
-	"log"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/emersion/go-smtp"
 )
 
 // TestWatchReminds: who does not run serve gets reminders from watch, once a
 // day, and only where they are asked for.
 func TestWatchReminds(t *testing.T) {
-	mx := &letters{got: make(chan string, 10)}
-	srv := smtp.NewServer(mx)
-	srv.ErrorLog = log.New(io.Discard, "", 0)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go srv.Serve(l)
-	defer srv.Close()
+	mx, address := mailbox(t)
 
 	dir := t.TempDir()
 	writeReports(t, filepath.Join(dir, "reports"), 3)
-	config := fmt.Sprintf("alerts:\n  mail: [postmaster@city.example]\n  from: sekimori@city.example\n  smtp: %s\n", l.Addr())
+	config := fmt.Sprintf("alerts:\n  mail: [postmaster@city.example]\n  from: sekimori@city.example\n  smtp: %s\n", address)
 	for name, text := range map[string]string{"zone": "$TTL 60\n_dmarc.city.example. IN TXT \"v=DMARC1; p=none\"\n", "quiet.yaml": config, "loud.yaml": config + "reminders: true\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

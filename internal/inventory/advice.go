@@ -109,8 +109,8 @@ func (v *view) count(n *Name) {
 // parent is the one record that closes all names without a record of their own:
 // np for those that do not exist, sp for those that do, and p for the domain
 // where it sends nothing itself (RFC 9989 §4.7). It is nil where nothing is left
-// to close, where the domain's own record is not
-// known, and where sub-domains inherit from a domain above.
+// to close, where the domain's own record is not known, and where sub-domains
+// inherit from a domain above.
 func (v *view) parent() *Parent {
 	if !v.from.known() || v.above() || v.covers == 0 && !v.parked || slices.Contains(v.from.Silent, "TXT") {
 		return nil

@@ -172,7 +172,8 @@ type Record struct {
 type Parent struct {
 	Record Record `json:"record"`
 	// Now is a record that loses nothing and can be published at once, where
-	// Record has to wait for First: it closes the names that do not exist.
+	// Record has to wait for First: it closes the names that do not exist, and
+	// the domain itself where that sends nothing.
 	Now *Record `json:"now,omitempty"`
 	// Covers counts the names that it closes: those that do not exist, and those
 	// without a record of their own that send nothing.

@@ -74,6 +74,19 @@ func (p MonthlyPoint) Share() (float64, bool) {
 	return float64(p.Passing) / float64(p.Legitimate), true
 }
 
+// MonthlyStore is what a monthly report reads; *store.Store has it.
+type MonthlyStore interface {
+	Newest(ctx context.Context, domain string) (store.Day, bool, error)
+	ClassDaily(ctx context.Context, domain string, w store.Window) ([]store.ClassTotals, error)
+	Cases(ctx context.Context, f store.CaseFilter, p store.Page) ([]store.Case, int64, error)
+}
+
+// MonthlyTimeline tells what happened to a domain; *watch.Watcher has it, and
+// remembers what takes long to find.
+type MonthlyTimeline interface {
+	Timeline(ctx context.Context, name domain.Name, since time.Time) ([]watch.Entry, error)
+}
+
 // MonthlyAdvisor answers about a month; *advise.Advisor has it.
 type MonthlyAdvisor interface {
 	Advise(ctx context.Context, name domain.Name, q advise.Question) (*advise.Advice, error)
@@ -81,9 +94,10 @@ type MonthlyAdvisor interface {
 
 // MonthlySource gathers the figures of monthly reports.
 type MonthlySource struct {
-	Store   watch.Store // what a timeline reads is all that a report reads
-	Advisor MonthlyAdvisor
-	Now     func() time.Time
+	Store    MonthlyStore
+	Timeline MonthlyTimeline
+	Advisor  MonthlyAdvisor
+	Now      func() time.Time
 }
 
 // ErrNoMonth says that there are no reports of a month.
@@ -308,15 +322,11 @@ const mostHappened = 5
 // happened takes the month's part of the timeline: the weightiest that keep
 // lets through.
 func (s MonthlySource) happened(ctx context.Context, f *MonthlyFigures, name domain.Name, keep func(watch.Entry) bool) error {
-	w, err := watch.New(watch.Config{Store: s.Store, Now: s.Now})
-	if err != nil {
-		return err
-	}
 	month, err := monthDays(f.Month)
 	if err != nil {
 		return err
 	}
-	all, err := w.Timeline(ctx, name, month.Begin.Time())
+	all, err := s.Timeline.Timeline(ctx, name, month.Begin.Time())
 	if err != nil {
 		return err
 	}

@@ -234,7 +234,11 @@ func TestMonthlyFigures(t *testing.T) {
 	st := &fakeMonths{end: store.DayOf(at("2026-11-11")), cases: []store.Case{
 		{ID: 7, Key: "x", Owner: "Tanaka", State: store.CaseDone, Opened: at("2026-09-01"), Changed: at("2026-10-05")}, {State: store.CaseDone, Opened: at("2026-08-01"), Changed: at("2026-09-05")},
 		{State: store.CaseFound, Opened: at("2026-10-31"), Due: store.DayOf(at("2026-11-01"))}, {State: store.CaseAccepted, Opened: at("2026-10-01")}, {State: store.CaseRepair, Opened: at("2026-11-01")}}}
-	src := MonthlySource{Store: st, Advisor: st, Now: func() time.Time { return at("2026-11-22") }}
+	watcher, err := watch.New(watch.Config{Store: st, Now: func() time.Time { return at("2026-11-22") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := MonthlySource{Store: st, Timeline: watcher, Advisor: st, Now: func() time.Time { return at("2026-11-22") }}
 	name, _ := domain.Parse("city.example.jp")
 	if months, err := src.Months(ctx, "city.example.jp"); err != nil || fmt.Sprint(months) != "[2026-11 2026-10 2026-09 2026-08]" {
 		t.Errorf("months %v, %v", months, err)

@@ -126,7 +126,7 @@ func (s *Store) yield(ctx context.Context) {
 const yieldMost = 100 * time.Millisecond
 
 // walk is run for many rows: f gets the values as the driver has them, for the
-// time of the call. To scan them into variables takes as long as all the rest.
+// time of the call. It spares database/sql's scan of each value.
 func (s *Store) walk(ctx context.Context, q string, f func([]driver.Value) error) error {
 	done, err := s.reading()
 	if err != nil {

@@ -23,7 +23,8 @@ func left(path string) (bool, error) {
 // now, and what nobody committed is deleted: records and days of a report that
 // is not there, and classes that stand there twice, of which the older rows are
 // those that the kept answer is about. A crash in between leaves that to the next
-// start. Cost: that of a checkpoint, and of a look at the newest rows.
+// start. Cost: that of a checkpoint, of a look at the newest rows, and of a pass
+// over the classes.
 func (s *Store) mendTorn(ctx context.Context) error {
 	if _, err := s.conn.ExecContext(ctx, "CHECKPOINT"); err != nil {
 		return engineError(err)

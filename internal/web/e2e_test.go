@@ -153,7 +153,7 @@ func worked(t *testing.T, st *store.Store, advisor *advise.Advisor, zone dns.Res
 		}
 	}
 	return &api.Work{Store: st, Repair: manager, Letter: publish.Letter, Timeline: watcher, Inventory: api.NewInventory(inventory.Config{Store: st, Resolver: zone}, st, nil),
-		Monthly: months{publish.MonthlySource{Store: st, Advisor: advisor, Now: time.Now}}}
+		Monthly: months{publish.MonthlySource{Store: st, Timeline: watcher, Advisor: advisor, Now: time.Now}}}
 }
 
 // months is the monthly report over a real store.

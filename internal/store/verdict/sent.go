@@ -175,39 +175,12 @@ func (t *tally) save() error {
 	}
 	t.dirty = false
 	t.mu.Unlock()
-	err := writeSent(t.dir, f)
-	if err != nil {
+	if err := replace(t.dir, sentName, f, true); err != nil {
 		t.mu.Lock()
 		t.dirty = true
 		t.mu.Unlock()
-	}
-	return err
-}
-
-// writeSent puts f in the place of the file, whole and durably.
-func writeSent(dir string, f sentFile) error {
-	b, err := json.Marshal(f)
-	if err != nil {
 		return fmt.Errorf("count of own mail: %w", err)
 	}
-	next := filepath.Join(dir, sentName+".next")
-	file, err := os.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
-	if err != nil {
-		return fmt.Errorf("count of own mail: %w", err)
-	}
-	_, err = file.Write(append(b, '\n'))
-	if err == nil {
-		err = file.Sync()
-	}
-	err = errors.Join(err, file.Close())
-	if err == nil {
-		err = os.Rename(next, filepath.Join(dir, sentName))
-	}
-	if err != nil {
-		os.Remove(next)
-		return fmt.Errorf("count of own mail: %w", err)
-	}
-	syncDir(dir)
 	return nil
 }
 

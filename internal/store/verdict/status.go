@@ -42,28 +42,40 @@ const (
 // WriteStatus puts s in the place of the folder's last status, at once and
 // whole. It is not synced to the disk.
 func WriteStatus(dir string, s Status) error {
-	b, err := json.Marshal(s)
-	if err != nil {
+	if err := replace(dir, statusName, s, false); err != nil {
 		return fmt.Errorf("gateway status: %w", err)
 	}
-	f, err := os.CreateTemp(dir, statusName+".*")
+	return nil
+}
+
+// replace puts a document in the place of a file of the folder, at once and
+// whole; synced, it outlives a loss of power.
+func replace(dir, name string, doc any, synced bool) error {
+	b, err := json.Marshal(doc)
 	if err != nil {
-		return fmt.Errorf("gateway status: %w", err)
+		return err
+	}
+	f, err := os.CreateTemp(dir, name+".*")
+	if err != nil {
+		return err
 	}
 	_, err = f.Write(append(b, '\n'))
 	if err == nil {
 		// The dashboard may run as another user of the same group.
 		err = f.Chmod(0o640)
 	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
+	if err == nil && synced {
+		err = f.Sync()
 	}
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, statusName))
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, name))
 	}
 	if err != nil {
 		os.Remove(f.Name())
-		return fmt.Errorf("gateway status: %w", err)
+		return err
+	}
+	if synced {
+		syncDir(dir)
 	}
 	return nil
 }
