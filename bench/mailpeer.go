@@ -21,6 +21,7 @@ import (
 
 	"sekimori/dns"
 	"sekimori/dns/dnstest"
+	"sekimori/internal/nameserver"
 )
 
 // peer does the work as one does it in Go without this program: go-msgauth for
@@ -199,13 +200,8 @@ func serveZone(path string) (*nameServer, error) {
 		}
 		_ = w.WriteMsg(m)
 	})
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	udp, tcp, err := nameserver.Listen()
 	if err != nil {
-		return nil, err
-	}
-	tcp, err := net.Listen("tcp", udp.LocalAddr().String())
-	if err != nil {
-		udp.Close()
 		return nil, err
 	}
 	s := &nameServer{address: udp.LocalAddr().String(), servers: []*mdns.Server{{PacketConn: udp, Handler: handler}, {Listener: tcp, Handler: handler}}}

@@ -105,7 +105,7 @@ func (s *Servers) start(o Options) error {
 		p := filepath.Join(o.Dir, name)
 		return p, os.WriteFile(p, []byte(text), 0o600)
 	}
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (s *Servers) start(o Options) error {
 	if err := s.run(o, s.Authority, apexes, nsd, "-d", "-c", path); err != nil {
 		return err
 	}
-	if port, err = freePort(); err != nil {
+	if port, err = FreePort(); err != nil {
 		return err
 	}
 	s.Resolver = fmt.Sprintf("127.0.0.1:%d", port)
@@ -191,20 +191,31 @@ func find(name string) (string, error) {
 	return "", fmt.Errorf("%s: %w (apt-get install %[1]s)", name, ErrMissing)
 }
 
-// freePort finds a port that is free for UDP and TCP on loopback.
-func freePort() (int, error) {
+// Listen opens a port of loopback for UDP and for TCP, as a name server of a
+// test's own needs it.
+func Listen() (net.PacketConn, net.Listener, error) {
 	for range 50 {
 		pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
 		if err != nil {
-			return 0, err
+			return nil, nil, err
 		}
-		port := pc.LocalAddr().(*net.UDPAddr).Port
 		l, err := net.Listen("tcp4", pc.LocalAddr().String())
-		pc.Close()
 		if err == nil {
-			l.Close()
-			return port, nil
+			return pc, l, nil
 		}
+		pc.Close()
 	}
-	return 0, errors.New("no port is free for UDP and TCP")
+	return nil, nil, errors.New("no port is free for UDP and TCP")
+}
+
+// FreePort finds a port that is free for UDP and TCP on loopback. Another
+// program may take it first.
+func FreePort() (int, error) {
+	pc, l, err := Listen()
+	if err != nil {
+		return 0, err
+	}
+	pc.Close()
+	l.Close()
+	return pc.LocalAddr().(*net.UDPAddr).Port, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"sekimori/dns"
 	"sekimori/dns/rr"
+	"sekimori/internal/nameserver"
 )
 
 func TestLame(t *testing.T) {
@@ -80,15 +81,11 @@ func TestExtended(t *testing.T) {
 
 // TestForged floods a question with answers that are none.
 func TestForged(t *testing.T) {
-	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	pc, l, err := nameserver.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pc.Close()
-	l, err := net.Listen("tcp4", pc.LocalAddr().String())
-	if err != nil {
-		t.Skip(err)
-	}
 	tcp := &mdns.Server{Listener: l, Handler: mdns.HandlerFunc(func(w mdns.ResponseWriter, q *mdns.Msg) {
 		_ = w.WriteMsg(reply(q, 0, q.Question[0].Name+" 60 A 192.0.2.2"))
 	})}

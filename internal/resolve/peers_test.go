@@ -22,27 +22,17 @@ import (
 	mdns "github.com/miekg/dns"
 
 	"sekimori/dns"
+	"sekimori/internal/nameserver"
 	"sekimori/internal/require"
 )
 
-// freePort finds a port that is free for UDP and TCP on loopback.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for range 50 {
-		pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := pc.LocalAddr().(*net.UDPAddr).Port
-		l, err := net.Listen("tcp4", pc.LocalAddr().String())
-		pc.Close()
-		if err == nil {
-			l.Close()
-			return port
-		}
+	port, err := nameserver.FreePort()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free for UDP and TCP")
-	return 0
+	return port
 }
 
 // start runs a name server until the end of the test, and waits until it
@@ -230,15 +220,11 @@ func TestPeers(t *testing.T) {
 // datagram, beginning with the first.
 func proxy(t *testing.T, addr string, n int64) string {
 	t.Helper()
-	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	pc, l, err := nameserver.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { pc.Close() })
-	l, err := net.Listen("tcp4", pc.LocalAddr().String())
-	if err != nil {
-		t.Skipf("the TCP port beside UDP %s is taken: %v", pc.LocalAddr(), err)
-	}
 	t.Cleanup(func() { l.Close() })
 	pass := func(network string, out []byte, size int) []byte {
 		c, err := net.DialTimeout(network, addr, time.Second)

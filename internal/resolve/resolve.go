@@ -337,9 +337,13 @@ func (r *Resolver) exchange(end time.Time, k key) (*mdns.Msg, server, error) {
 		return nil, server{}, failed
 	}
 	// It can: unless it was a moment's weakness, validation is what fails.
-	if m, err := r.try(end, s, k, false); err == nil {
+	m, err := r.try(end, s, k, false)
+	if err == nil {
 		return m, s, nil
 	}
-	failed.bogus = true
+	var again *refusal
+	if errors.As(err, &again) && again.rcode == mdns.RcodeServerFailure {
+		failed.bogus = true
+	}
 	return nil, server{}, failed
 }

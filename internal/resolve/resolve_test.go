@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -17,6 +16,7 @@ import (
 	mdns "github.com/miekg/dns"
 
 	"sekimori/dns"
+	"sekimori/internal/nameserver"
 )
 
 // peer is a name server on loopback that misbehaves as told.
@@ -58,15 +58,11 @@ func serve(t *testing.T, answer func(p *peer, q *mdns.Msg, tcp bool) *mdns.Msg) 
 			}
 		}
 	}
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	pc, l, err := nameserver.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.addr = pc.LocalAddr().String()
-	l, err := net.Listen("tcp", p.addr)
-	if err != nil {
-		t.Skipf("the TCP port beside UDP %s is taken: %v", p.addr, err)
-	}
 	for _, s := range []*mdns.Server{{PacketConn: pc, Handler: handler(false)}, {Listener: l, Handler: handler(true)}} {
 		started := make(chan struct{})
 		s.NotifyStartedFunc = func() { close(started) }
@@ -112,6 +108,7 @@ func ask(t *testing.T, o Options, p *peer) *Resolver {
 }
 
 func TestAnswers(t *testing.T) {
+	var shaky atomic.Bool
 	p := serve(t, func(p *peer, q *mdns.Msg, tcp bool) *mdns.Msg {
 		name := q.Question[0].Name
 		switch name {
@@ -142,6 +139,14 @@ func TestAnswers(t *testing.T) {
 			m.SetEdns0(1232, false)
 			m.IsEdns0().Option = append(m.IsEdns0().Option, &mdns.EDNS0_EDE{InfoCode: 6})
 			return m
+		case "shaky.example.": // it fails once, and then what it sends is lost
+			switch {
+			case q.CheckingDisabled:
+				return reply(q, 0, "shaky.example. 60 A 192.0.2.7")
+			case !shaky.Swap(true):
+				return reply(q, mdns.RcodeServerFailure)
+			}
+			return nil
 		case "refused.example.":
 			return reply(q, mdns.RcodeRefused)
 		case "silent.example.":
@@ -201,6 +206,7 @@ func TestAnswers(t *testing.T) {
 		{"endless.example", dns.A, want{err: dns.ErrTemporary}},
 		{"secure.example", dns.A, want{records: []string{"192.0.2.1"}, ttl: 300, security: dns.Secure}},
 		{"bogus.example", dns.A, want{err: dns.ErrTemporary, security: dns.Bogus}},
+		{"shaky.example", dns.A, want{err: dns.ErrTemporary}},
 		{"refused.example", dns.A, want{err: dns.ErrTemporary}},
 		{"servfail.example", dns.A, want{err: dns.ErrTemporary}},
 		{"silent.example", dns.A, want{err: dns.ErrTemporary}},

@@ -285,9 +285,10 @@ func (v *visit) Lookup(ctx context.Context, name string, t dns.Type) (dns.Answer
 func (v *visit) count(name string, a dns.Answer, err error) {
 	switch failed := hides(err); {
 	case failed:
-		// What validation refuses once it refuses again; and the root, asked for
-		// to see whether the resolver validates, is nothing of the domain's.
-		if a.Security != dns.Bogus && strings.Trim(name, ".") != "" {
+		// What validation, by the server's word, refuses once it refuses again;
+		// and the root, asked for to see whether the resolver validates, is
+		// nothing of the domain's.
+		if !slices.ContainsFunc(a.Extended, dns.ExtendedError.Bogus) && strings.Trim(name, ".") != "" {
 			v.hidden.Add(1)
 		}
 		if v.below(name) {

@@ -16,6 +16,7 @@ import (
 
 	"sekimori/dns"
 	"sekimori/dns/dnstest"
+	"sekimori/internal/nameserver"
 )
 
 // wild is a recursive name server on loopback that knows a zone and misbehaves:
@@ -36,16 +37,11 @@ type wild struct {
 func serveWild(t testing.TB, w *wild) *wild {
 	t.Helper()
 	w.dice, w.asked = rand.New(rand.NewPCG(4, 2026)), map[string]int{}
-	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	pc, ln, err := nameserver.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.addr = pc.LocalAddr().String()
-	ln, err := net.Listen("tcp4", w.addr)
-	if err != nil {
-		pc.Close()
-		t.Fatal(err)
-	}
 	udp, tcp := &mdns.Server{PacketConn: pc, Handler: w}, &mdns.Server{Listener: ln, Handler: w}
 	go func() { _ = udp.ActivateAndServe() }()
 	go func() { _ = tcp.ActivateAndServe() }()
