@@ -31,7 +31,7 @@ func program(t *testing.T, dir string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(link, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "LANG=C")
+	cmd.Env = append(os.Environ(), "LANG=C", "TMPDIR="+t.TempDir()) // what a killed process leaves goes with the test
 	return cmd
 }
 

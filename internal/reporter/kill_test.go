@@ -79,7 +79,7 @@ func TestKill(t *testing.T) {
 	rnd := rand.New(rand.NewSource(time.Now().UnixNano()))
 	live := func(life int) (*exec.Cmd, *bufio.Reader) {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestLife$")
-		cmd.Env = append(os.Environ(), fmt.Sprintf("SEKIMORI_LIFE=%d %s %s", life, s.addr, dir))
+		cmd.Env = append(os.Environ(), fmt.Sprintf("SEKIMORI_LIFE=%d %s %s", life, s.addr, dir), "TMPDIR="+t.TempDir())
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
