@@ -14,7 +14,7 @@ import (
 
 // Version of the rules by which answers are worked out. A kept answer of
 // another version is stale.
-const rules = 4
+const rules = 5
 
 // keptAddresses is how many addresses a kept answer lists of a source.
 const keptAddresses = 20
@@ -76,7 +76,7 @@ func (q Question) key() string {
 }
 
 // Cached returns the last answer at once, and whether it is of the newest
-// data. A stale answer is worked out anew in the background; where there is
+// data and its day to look again is still to come. A stale answer is worked out anew in the background; where there is
 // none, it is worked out now. The sources of the answer list at most 20
 // addresses each.
 func (a *Advisor) Cached(ctx context.Context, name domain.Name, q Question) (*Advice, bool, error) {
@@ -90,7 +90,7 @@ func (a *Advisor) Cached(ctx context.Context, name domain.Name, q Question) (*Ad
 	if ok {
 		var k kept
 		if err := json.Unmarshal(c.Doc, &k); err == nil && k.Rules == rules && k.Advice != nil {
-			fresh := c.Version == a.c.Store.DomainVersion(name.String()) && k.State == a.state(name.String()) && k.With == a.c.With
+			fresh := c.Version == a.c.Store.DomainVersion(name.String()) && a.current(name, q, &k)
 			if !fresh {
 				a.start(name, q)
 			}
@@ -104,6 +104,13 @@ func (a *Advisor) Cached(ctx context.Context, name domain.Name, q Question) (*Ad
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
+}
+
+// current reports whether what an answer was worked out from beside the reports
+// is as it was, and the day to look again is still to come.
+func (a *Advisor) current(name domain.Name, q Question, k *kept) bool {
+	return k.State == a.state(name.String()) && k.With == a.c.With &&
+		(q.Until != 0 || k.Advice.Ladder.LookAt >= store.DayOf(a.c.Now()))
 }
 
 // answerAge is how long Answer takes what the DNS said for what it says now.
@@ -124,7 +131,7 @@ func (a *Advisor) Answer(ctx context.Context, name domain.Name, q Question) (*Ad
 	}
 	if ok && c.Version == a.c.Store.DomainVersion(name.String()) {
 		var k kept
-		if err := json.Unmarshal(c.Doc, &k); err == nil && k.Rules == rules && k.Advice != nil && k.State == a.state(name.String()) && k.With == a.c.With &&
+		if err := json.Unmarshal(c.Doc, &k); err == nil && k.Rules == rules && k.Advice != nil && a.current(name, q, &k) &&
 			k.DNS == (a.c.Resolver != nil) && (!k.DNS || a.c.Now().Sub(c.Computed) < answerAge && (!k.Asked || k.Advice.Pending == 0)) {
 			return k.Advice, nil
 		}

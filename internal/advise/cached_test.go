@@ -119,9 +119,10 @@ func TestAnswerWith(t *testing.T) {
 	m := newMemory()
 	fill(m, "a.example", 40, 500, 30)
 	name := mustName(t, "a.example")
+	now := time.Now()
 	ask := func(with string, scans int) {
 		t.Helper()
-		adv := New(Config{Store: m, With: with})
+		adv := New(Config{Store: m, With: with, Now: func() time.Time { return now }})
 		defer adv.Close()
 		before := m.scans
 		a, err := adv.Answer(t.Context(), name, Question{})
@@ -135,6 +136,11 @@ func TestAnswerWith(t *testing.T) {
 	ask("senders.yaml 10 1", 0)
 	ask("senders.yaml 12 2", 1)
 	fill(m, "a.example", 41, 500, 30)
+	ask("senders.yaml 12 2", 1)
+	ask("senders.yaml 12 2", 0)
+	now = now.AddDate(0, 0, lookAfterStep)
+	ask("senders.yaml 12 2", 0)
+	now = now.AddDate(0, 0, 1) // the day to look again is over
 	ask("senders.yaml 12 2", 1)
 	ask("senders.yaml 12 2", 0)
 }

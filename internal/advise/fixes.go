@@ -7,7 +7,6 @@ import (
 
 	"sekimori/explain"
 	"sekimori/internal/sources"
-	"sekimori/internal/store"
 )
 
 // task is one thing that may have to be done before the next step.
@@ -92,7 +91,7 @@ func (n *analysis) fix(t task, upper float64) Fix {
 	case before:
 		f.What = n.wrong(t.g)
 		f.What.Children = slices.Insert(f.What.Children, 0, explain.Step{Code: "fix.before-next", Args: explain.Args{
-			"last": t.g.last.String(), "days": int64(t.g.pattern.period), "next": (t.g.last + store.Day(t.g.pattern.period)).String()}})
+			"last": t.g.last.String(), "days": int64(t.g.pattern.period), "next": t.g.occasion(n.from()).String()}})
 	default:
 		f.What = n.wrong(t.g)
 	}

@@ -21,6 +21,9 @@ const (
 	// lookAfterFix how many after something was to be fixed.
 	lookAfterStep = 14
 	lookAfterFix  = 7
+	// oldReports is how many days without a report are remarkable: most
+	// reporters write daily.
+	oldReports = 7
 )
 
 // since is a source's messages from the day on which it was said to be fixed.
@@ -119,7 +122,7 @@ func (n *analysis) waiting(t *totals) []Fix {
 		switch {
 		case g.awaited():
 			step.Code = "fix.wait-occasion"
-			args["days"], args["last"], args["next"] = int64(g.pattern.period), g.last.String(), g.occasion(n.window.End).String()
+			args["days"], args["last"], args["next"] = int64(g.pattern.period), g.last.String(), g.occasion(n.from()).String()
 		case g.class == Broken && !s.seen:
 			step.Code = "fix.wait-mail"
 			args["last"] = g.last.String()
@@ -278,10 +281,22 @@ func (n *analysis) rehearse(a *Advice) string {
 	return next.With("t", "y").String()
 }
 
-// lookAt says when to look again, and why. Days count from the end of the
-// reports: what is to come is seen in them.
+// from is the day that plans begin with: the end of the window, or today where
+// the newest reports were asked for and are older.
+func (n *analysis) from() store.Day {
+	if !n.newest {
+		return n.window.End
+	}
+	return max(n.window.End, store.DayOf(n.a.c.Now()))
+}
+
+// lookAt says when to look again, and why. Of what happened since the end of
+// reports that are old, it says that it is not known.
 func (n *analysis) lookAt(a *Advice, t *totals) {
-	l, end := &a.Ladder, n.window.End
+	l, end := &a.Ladder, n.from()
+	if end-n.window.End > oldReports && t.messages > 0 {
+		n.note("note.old-reports", explain.Args{"last": (n.window.End - 1).String()})
+	}
 	at := func(d store.Day, code string, args explain.Args) {
 		if args == nil {
 			args = explain.Args{}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"sekimori/dmarc"
+	"sekimori/explain"
 	"sekimori/internal/require"
 	"sekimori/internal/store"
 	"sekimori/report/aggregate"
@@ -108,6 +109,9 @@ func (o *office) fill() {
 func (o *office) ask(t *testing.T, c Config, q Question) *Advice {
 	t.Helper()
 	c.Store = o.m
+	if c.Now == nil { // the reports are of the days until now
+		c.Now = (o.begin + store.Day(o.days)).Time
+	}
 	adv := New(c)
 	defer adv.Close()
 	a, err := adv.Advise(t.Context(), mustName(t, officeName), q)
@@ -169,6 +173,16 @@ func TestLadderFixes(t *testing.T) {
 	}
 	if l.LookAt != a.Window.End+lookAfterFix {
 		t.Errorf("look at %v", l.LookAt)
+	}
+	// Asked a hundred days later, it is then that a week begins.
+	late := o.ask(t, Config{Now: (a.Window.End + 100).Time}, Question{})
+	old := slices.IndexFunc(late.Notes, func(s explain.Step) bool { return s.Code == "note.old-reports" })
+	if late.Ladder.LookAt != a.Window.End+100+lookAfterFix || old < 0 || late.Notes[old].Args["last"] != (a.Window.End-1).String() {
+		t.Errorf("asked later: look at %v, notes %+v", late.Ladder.LookAt, late.Notes)
+	}
+	// And about the past: as it was.
+	if past := o.ask(t, Config{Now: (a.Window.End + 100).Time}, Question{Until: a.Window.End - 10}); past.Ladder.LookAt != past.Window.End+lookAfterFix {
+		t.Errorf("asked about the past: look at %v", past.Ladder.LookAt)
 	}
 	sub := l.Scopes[2]
 	if sub.Scope != "seikyu."+officeName || sub.AtRisk != 400 || sub.Legitimate != 400 || sub.Verdict != NotReady {
