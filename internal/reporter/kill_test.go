@@ -96,7 +96,7 @@ func TestKill(t *testing.T) {
 		}
 		cmd, out := live(life)
 		// By what it has done, so that it gets further on any machine.
-		for range 1 + rnd.Intn(7) {
+		for range 1 + rnd.Intn(5) {
 			if _, err := out.ReadString('\n'); err != nil {
 				break // all done: it ended by itself
 			}
