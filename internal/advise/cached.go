@@ -30,6 +30,8 @@ type kept struct {
 	Asked  bool    `json:"asked"` // and it answered
 	With   string  `json:"with,omitempty"`
 	Advice *Advice `json:"advice"`
+
+	computed time.Time
 }
 
 // summary is the small document that the page of all domains reads.
@@ -75,27 +77,23 @@ func (q Question) key() string {
 	return k
 }
 
-// Cached returns the last answer at once, and whether it is of the newest
-// data and its day to look again is still to come. A stale answer is worked out anew in the background; where there is
-// none, it is worked out now. The sources of the answer list at most 20
-// addresses each.
+// Cached returns the last answer at once, and whether it is of the newest data
+// and its day to look again is still to come. A stale answer is worked out anew
+// in the background; where there is none, it is worked out now. The sources of
+// the answer list at most 20 addresses each.
 func (a *Advisor) Cached(ctx context.Context, name domain.Name, q Question) (*Advice, bool, error) {
 	if name.IsZero() {
 		return nil, false, errors.New("advise: no domain given")
 	}
-	c, ok, err := a.c.Store.Advice(ctx, name.String(), q.key())
+	k, fresh, err := a.last(ctx, name, q, "")
 	if err != nil {
-		return nil, false, fmt.Errorf("advise %s: %w", name, err)
+		return nil, false, err
 	}
-	if ok {
-		var k kept
-		if err := json.Unmarshal(c.Doc, &k); err == nil && k.Rules == rules && k.Advice != nil {
-			fresh := c.Version == a.c.Store.DomainVersion(name.String()) && a.current(name, q, &k)
-			if !fresh {
-				a.start(name, q)
-			}
-			return k.Advice, fresh, nil
+	if k != nil {
+		if !fresh {
+			a.start(name, q)
 		}
+		return k.Advice, fresh, nil
 	}
 	w := a.start(name, q)
 	select {
@@ -106,11 +104,24 @@ func (a *Advisor) Cached(ctx context.Context, name domain.Name, q Question) (*Ad
 	}
 }
 
-// current reports whether what an answer was worked out from beside the reports
-// is as it was, and the day to look again is still to come.
-func (a *Advisor) current(name domain.Name, q Question, k *kept) bool {
-	return k.State == a.state(name.String()) && k.With == a.c.With &&
+// last returns the answer of these rules that is kept under a question's key and
+// what follows that, or nil; and whether all that it was worked out from is as it
+// was, and the day to look again still to come.
+func (a *Advisor) last(ctx context.Context, name domain.Name, q Question, follow string) (*kept, bool, error) {
+	c, ok, err := a.c.Store.Advice(ctx, name.String(), q.key()+follow)
+	if err != nil {
+		return nil, false, fmt.Errorf("advise %s: %w", name, err)
+	}
+	if !ok {
+		return nil, false, nil
+	}
+	k := &kept{computed: c.Computed}
+	if err := json.Unmarshal(c.Doc, k); err != nil || k.Rules != rules || k.Advice == nil {
+		return nil, false, nil
+	}
+	fresh := c.Version == a.c.Store.DomainVersion(name.String()) && k.State == a.state(name.String()) && k.With == a.c.With &&
 		(q.Until != 0 || k.Advice.Ladder.LookAt >= store.DayOf(a.c.Now()))
+	return k, fresh, nil
 }
 
 // answerAge is how long Answer takes what the DNS said for what it says now.
@@ -125,16 +136,12 @@ func (a *Advisor) Answer(ctx context.Context, name domain.Name, q Question) (*Ad
 	if name.IsZero() {
 		return nil, errors.New("advise: no domain given")
 	}
-	c, ok, err := a.c.Store.Advice(ctx, name.String(), q.key()+wholeKey)
+	k, fresh, err := a.last(ctx, name, q, wholeKey)
 	if err != nil {
-		return nil, fmt.Errorf("advise %s: %w", name, err)
+		return nil, err
 	}
-	if ok && c.Version == a.c.Store.DomainVersion(name.String()) {
-		var k kept
-		if err := json.Unmarshal(c.Doc, &k); err == nil && k.Rules == rules && k.Advice != nil && a.current(name, q, &k) &&
-			k.DNS == (a.c.Resolver != nil) && (!k.DNS || a.c.Now().Sub(c.Computed) < answerAge && (!k.Asked || k.Advice.Pending == 0)) {
-			return k.Advice, nil
-		}
+	if fresh && k.DNS == (a.c.Resolver != nil) && (!k.DNS || a.c.Now().Sub(k.computed) < answerAge && (!k.Asked || k.Advice.Pending == 0)) {
+		return k.Advice, nil
 	}
 	return a.keep(ctx, name, q, wholeKey)
 }
@@ -195,7 +202,7 @@ func (a *Advisor) keep(ctx context.Context, name domain.Name, q Question, follow
 	if r.version == 0 {
 		return adv, nil // no reports: names that anybody may ask about are not kept
 	}
-	doc, err := json.Marshal(kept{rules, r.state, a.c.Resolver != nil, r.asked, a.c.With, adv})
+	doc, err := json.Marshal(kept{Rules: rules, State: r.state, DNS: a.c.Resolver != nil, Asked: r.asked, With: a.c.With, Advice: adv})
 	if err != nil {
 		return nil, fmt.Errorf("advise %s: %w", name, err)
 	}

@@ -119,7 +119,7 @@ func TestAnswerWith(t *testing.T) {
 	m := newMemory()
 	fill(m, "a.example", 40, 500, 30)
 	name := mustName(t, "a.example")
-	now := time.Now()
+	now := time.Now().UTC()
 	ask := func(with string, scans int) {
 		t.Helper()
 		adv := New(Config{Store: m, With: with, Now: func() time.Time { return now }})
